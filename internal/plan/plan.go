@@ -1,0 +1,136 @@
+package plan
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// EnvVar is the environment variable that carries the plan as one JSON document.
+const EnvVar = "DBT_OPERATOR_PLAN"
+
+// Version is the only plan version this code writes and reads. An operator and its runner come from one image, so
+// another version means that somebody else started the runner.
+const Version = 1
+
+// Paths inside the pod. The operator mounts them, the runner uses them.
+const (
+	// RunnerDir holds the runner binary, by image volume or copied there by an init container.
+	RunnerDir = "/dbt-operator"
+	// RunnerPath is the runner binary in the dbt container.
+	RunnerPath = RunnerDir + "/runner"
+	// Workspace is the one writable folder, a sized emptyDir. dbt's home, target, logs and the fetched source live in it.
+	Workspace = "/workspace"
+	// ConfigMapDir is where the project's ConfigMap is mounted.
+	ConfigMapDir = "/var/run/dbtoperator.dev/source"
+	// ProfilesDir is where the file named by DbtProject.spec.profiles is mounted, as profiles.yml.
+	ProfilesDir = "/var/run/dbtoperator.dev/profiles"
+	// TokensDir holds one file per projected token, named as the token is.
+	TokensDir = "/var/run/secrets/dbtoperator.dev/tokens"
+	// GitCredentialsDir holds the Secret of DbtProject.spec.source.git.credentialsSecretRef, in the init container only.
+	GitCredentialsDir = "/var/run/secrets/dbtoperator.dev/git"
+	// TerminationLog is the file kubelet reads the report from.
+	TerminationLog = "/dev/termination-log"
+)
+
+// Plan says what the runner is to do. Times are seconds.
+type Plan struct {
+	Version int `json:"version"`
+	// Run names the DbtRun, for log lines and for dbt's own records.
+	Run Identity `json:"run"`
+	// Source is where the dbt project comes from. Exactly one of its members is set.
+	Source Source `json:"source"`
+	// Commands are dbt argument vectors without the leading "dbt", run in order until one fails.
+	Commands [][]string `json:"commands,omitempty"`
+	// Vars is a JSON object merged under the --vars of every command: what the command says wins.
+	Vars json.RawMessage `json:"vars,omitempty"`
+	// Target is passed as --target; empty leaves it to the profile.
+	Target string `json:"target,omitempty"`
+	// Threads is passed as --threads; 0 leaves it to the profile.
+	Threads int32 `json:"threads,omitempty"`
+	// ProfilesDir is the folder of profiles.yml; empty means the project's own.
+	ProfilesDir string `json:"profilesDir,omitempty"`
+	// InstallDeps runs `dbt deps` first when the project asks for packages that are not there.
+	InstallDeps bool `json:"installDeps,omitempty"`
+	// LogFormat is what the pod prints: LogText or LogJSON.
+	LogFormat string `json:"logFormat,omitempty"`
+	// GracePeriodSeconds is how long the pod has between TERM and KILL.
+	GracePeriodSeconds int64 `json:"gracePeriodSeconds,omitempty"`
+	// SecretEnv names the variables whose values are redacted from everything the pod prints or reports.
+	SecretEnv []string `json:"secretEnv,omitempty"`
+}
+
+// LogFormat values.
+const (
+	LogText = "Text"
+	LogJSON = "JSON"
+)
+
+// Identity names a DbtRun.
+type Identity struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	UID       string `json:"uid"`
+	// Project is the DbtProject's name, empty for an inline project.
+	Project string `json:"project,omitempty"`
+}
+
+// Source is a union: exactly one member is set.
+type Source struct {
+	Git *Git `json:"git,omitempty"`
+	// ConfigMap says that the project lies in ConfigMapDir: plain files, or an archive under the key project.tar.gz.
+	ConfigMap *ConfigMap `json:"configMap,omitempty"`
+	// Image says that the project is baked into the dbt image.
+	Image *Image `json:"image,omitempty"`
+}
+
+// Git is a repository at one ref. At most one of Branch, Tag, Commit and Ref is set; none means the remote's HEAD.
+type Git struct {
+	URL    string `json:"url"`
+	Branch string `json:"branch,omitempty"`
+	Tag    string `json:"tag,omitempty"`
+	Commit string `json:"commit,omitempty"`
+	// Ref is a full ref name such as refs/pull/12/head.
+	Ref string `json:"ref,omitempty"`
+	// Path is the project's folder inside the repository, clean and relative; empty means the top.
+	Path string `json:"path,omitempty"`
+	// Credentials says that GitCredentialsDir is mounted in the init container, which alone then fetches.
+	Credentials bool `json:"credentials,omitempty"`
+}
+
+// ConfigMap is a project out of a ConfigMap.
+type ConfigMap struct {
+	Name string `json:"name"`
+}
+
+// Image is a project baked into the dbt image at Path, an absolute folder.
+type Image struct {
+	Path string `json:"path"`
+}
+
+// Encode returns the plan as one JSON document.
+func Encode(p Plan) (string, error) {
+	b, err := json.Marshal(p)
+	if err != nil {
+		return "", fmt.Errorf("encoding the plan of run %s/%s: %w", p.Run.Namespace, p.Run.Name, err)
+	}
+	return string(b), nil
+}
+
+// ErrMissing is returned by Decode when there is no plan.
+var ErrMissing = errors.New("environment variable " + EnvVar + " is empty: the runner is started by the operator, not by hand")
+
+// Decode parses what Encode wrote and refuses another version.
+func Decode(s string) (Plan, error) {
+	if s == "" {
+		return Plan{}, ErrMissing
+	}
+	var p Plan
+	if err := json.Unmarshal([]byte(s), &p); err != nil {
+		return Plan{}, fmt.Errorf("decoding %s: %w", EnvVar, err)
+	}
+	if p.Version != Version {
+		return Plan{}, fmt.Errorf("%s has version %d, this runner reads version %d: the runner and the operator must come from the same image", EnvVar, p.Version, Version)
+	}
+	return p, nil
+}
