@@ -1,0 +1,71 @@
+package v1alpha1
+
+// Condition types.
+const (
+	// ConditionSucceeded is the one truth about a DbtRun: Unknown while in progress, then True or False.
+	ConditionSucceeded = "Succeeded"
+	// ConditionReady, ConditionReconciling and ConditionStalled follow kstatus: a run in progress is Reconciling, one
+	// that succeeded is Ready, one that failed or was cancelled is Stalled.
+	// https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md
+	ConditionReady       = "Ready"
+	ConditionReconciling = "Reconciling"
+	ConditionStalled     = "Stalled"
+)
+
+// Reasons of the Succeeded condition while it is Unknown.
+const (
+	ReasonPending    = "Pending"
+	ReasonQueued     = "Queued"
+	ReasonStarting   = "Starting"
+	ReasonRunning    = "Running"
+	ReasonRetrying   = "Retrying"
+	ReasonCancelling = "Cancelling"
+	ReasonSuspended  = "Suspended"
+)
+
+// Reasons of the Succeeded condition once it is True or False.
+const (
+	ReasonSucceeded       = "Succeeded"
+	ReasonNodesFailed     = "NodesFailed"
+	ReasonDbtError        = "DbtError"
+	ReasonInvalidSpec     = "InvalidSpec"
+	ReasonProjectNotFound = "ProjectNotFound"
+	ReasonSourceFailed    = "SourceFailed"
+	ReasonImagePullFailed = "ImagePullFailed"
+	ReasonStartTimeout    = "StartTimeout"
+	ReasonTimedOut        = "TimedOut"
+	ReasonOutOfMemory     = "OutOfMemory"
+	ReasonPodLost         = "PodLost"
+	ReasonJobMissing      = "JobMissing"
+	ReasonCancelled       = "Cancelled"
+	ReasonRejected        = "Rejected"
+)
+
+// ReasonValid is the reason of a DbtProject's Ready condition when it is True; ReasonInvalidSpec when it is False.
+const ReasonValid = "Valid"
+
+// Label and annotation keys on Jobs and pods the operator makes.
+const (
+	// LabelRun holds the run's name, cut to 63 characters.
+	LabelRun = "dbtoperator.dev/run"
+	// LabelRunUID holds the run's UID: the operator finds pods by it.
+	LabelRunUID = "dbtoperator.dev/run-uid"
+	// LabelProject holds the project's name, cut to 63 characters.
+	LabelProject = "dbtoperator.dev/project"
+	// LabelGroup holds a digest of the concurrency group.
+	LabelGroup = "dbtoperator.dev/concurrency-group"
+	// LabelManagedBy and ManagedBy select every object the operator made.
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+	ManagedBy      = "dbt-operator"
+	// LabelQueue is Kueue's label for the local queue of a Job.
+	LabelQueue = "kueue.x-k8s.io/queue-name"
+	// AnnotationProjectGeneration holds the generation of the DbtProject that a Job was made of.
+	AnnotationProjectGeneration = "dbtoperator.dev/project-generation"
+	// AnnotationStartTimeout and AnnotationTTL hold what was resolved when the run began, in seconds, so that a later
+	// edit of the project does not touch the run.
+	AnnotationStartTimeout = "dbtoperator.dev/start-timeout-seconds"
+	AnnotationTTL          = "dbtoperator.dev/ttl-seconds-after-finished"
+)
+
+// InlineProject stands for the project's name in the status of a run with an inline project.
+const InlineProject = "(inline)"

@@ -1,0 +1,151 @@
+package v1alpha1
+
+import (
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// DbtRun is one run of dbt. Its spec never changes after creation, except cancel and ttlSecondsAfterFinished: to run
+// again, create another.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=dbtrun,categories=dbt
+// +kubebuilder:selectablefield:JSONPath=`.status.phase`
+// +kubebuilder:selectablefield:JSONPath=`.spec.projectRef.name`
+// +kubebuilder:printcolumn:name="Project",type=string,JSONPath=`.status.project.name`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Nodes",type=string,JSONPath=`.status.nodes`
+// +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=`.status.failedNodes`
+// +kubebuilder:printcolumn:name="Duration",type=string,JSONPath=`.status.duration`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Revision",type=string,priority=1,JSONPath=`.status.revision.source`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.message`
+type DbtRun struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty,omitzero"`
+
+	// spec is what to run.
+	// +required
+	Spec DbtRunSpec `json:"spec,omitzero"`
+
+	// status is what became of it.
+	// +optional
+	Status DbtRunStatus `json:"status,omitempty,omitzero"`
+}
+
+// DbtRunList is a list of DbtRuns.
+//
+// +kubebuilder:object:root=true
+type DbtRunList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []DbtRun `json:"items"`
+}
+
+// DbtRunSpec is what to run.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.projectRef) ? 1 : 0) + (has(self.project) ? 1 : 0) == 1",message="exactly one of projectRef and project must be set"
+// +kubebuilder:validation:XValidation:rule="has(self.projectRef) == has(oldSelf.projectRef) && (!has(self.projectRef) || self.projectRef == oldSelf.projectRef)",message="projectRef is immutable: create another DbtRun"
+// +kubebuilder:validation:XValidation:rule="has(self.project) == has(oldSelf.project) && (!has(self.project) || self.project == oldSelf.project)",message="project is immutable: create another DbtRun"
+// +kubebuilder:validation:XValidation:rule="self.commands == oldSelf.commands",message="commands is immutable: create another DbtRun"
+// +kubebuilder:validation:XValidation:rule="has(self.vars) == has(oldSelf.vars) && (!has(self.vars) || self.vars == oldSelf.vars)",message="vars is immutable: create another DbtRun"
+// +kubebuilder:validation:XValidation:rule="has(self.target) == has(oldSelf.target) && (!has(self.target) || self.target == oldSelf.target)",message="target is immutable: create another DbtRun"
+// +kubebuilder:validation:XValidation:rule="has(self.revision) == has(oldSelf.revision) && (!has(self.revision) || self.revision == oldSelf.revision)",message="revision is immutable: create another DbtRun"
+// +kubebuilder:validation:XValidation:rule="has(self.retry) == has(oldSelf.retry) && (!has(self.retry) || self.retry == oldSelf.retry)",message="retry is immutable: create another DbtRun"
+// +kubebuilder:validation:XValidation:rule="has(self.timeoutSeconds) == has(oldSelf.timeoutSeconds) && (!has(self.timeoutSeconds) || self.timeoutSeconds == oldSelf.timeoutSeconds)",message="timeoutSeconds is immutable: create another DbtRun"
+// +kubebuilder:validation:XValidation:rule="has(self.startTimeoutSeconds) == has(oldSelf.startTimeoutSeconds) && (!has(self.startTimeoutSeconds) || self.startTimeoutSeconds == oldSelf.startTimeoutSeconds)",message="startTimeoutSeconds is immutable: create another DbtRun"
+// +kubebuilder:validation:XValidation:rule="!(has(oldSelf.cancel) && oldSelf.cancel) || (has(self.cancel) && self.cancel)",message="cancel cannot be taken back: create another DbtRun"
+type DbtRunSpec struct {
+	// projectRef names the DbtProject to run, in this namespace. Exactly one of projectRef and project is set.
+	// Immutable.
+	// +optional
+	ProjectRef *ProjectReference `json:"projectRef,omitempty"`
+
+	// project is a project inline, for a single run. Exactly one of projectRef and project is set. Immutable.
+	// +optional
+	Project *DbtProjectSpec `json:"project,omitempty"`
+
+	// commands are dbt command lines, run in order; the first that fails stops the rest. They are split into words as a
+	// shell would and never run by a shell; the leading "dbt" may be left out. Allowed: build, run, test, seed,
+	// snapshot, compile, docs generate, source freshness, run-operation, retry, deps, parse, ls, list, show, clone,
+	// debug. Flags the operator owns are refused: --profiles-dir, --profile, --project-dir, --target, --target-path,
+	// --log-*, --state, and -t. 1 to 20 commands of at most 4096 characters. Immutable.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:default={"dbt build"}
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=20
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=4096
+	// +kubebuilder:validation:XValidation:rule="self.all(c, !c.matches('[[:cntrl:]]'))",message="a command must be one line without control characters: give several commands as several entries"
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.matches('^ *(dbt +)?(build|run|test|seed|snapshot|compile|docs +generate|source +freshness|run-operation|retry|deps|parse|ls|list|show|clone|debug)( |$)'))",message="a command must be one of build, run, test, seed, snapshot, compile, docs generate, source freshness, run-operation, retry, deps, parse, ls, list, show, clone and debug, with or without a leading dbt, and global flags behind it"
+	Commands []string `json:"commands,omitempty"`
+
+	// vars are dbt variables, any JSON value by name. They are merged into --vars of every command; a variable that a
+	// command gives itself wins there. At most 128. Immutable.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=128
+	Vars map[string]apiextensionsv1.JSON `json:"vars,omitempty"`
+
+	// target is dbt's target and overrides the project's. At most 63 characters: letters, digits, underscore, dash and
+	// dot. Unset: the project's. Immutable.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_][A-Za-z0-9_.-]*$')",message="target must be letters, digits, underscores, dashes and dots, and must not begin with a dash or a dot"
+	Target string `json:"target,omitempty"`
+
+	// revision overrides the git ref of the project: a full ref such as "refs/pull/12/head", or a full commit hash.
+	// Unset: the project's ref. Refused for a project that is not in git. Immutable.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(refs/[A-Za-z0-9_][A-Za-z0-9_./+@-]*|[0-9a-f]{40})$') && !self.contains('..')",message="revision must be a full ref such as refs/heads/main or refs/pull/12/head, or a full commit hash of 40 lower-case hexadecimal digits"
+	Revision string `json:"revision,omitempty"`
+
+	// retry says how often lost work is begun again. Unset: the project's runDefaults. Immutable.
+	// +optional
+	Retry *Retry `json:"retry,omitempty"`
+
+	// timeoutSeconds bounds the run from the start of its Job, pod retries included: then dbt is told to stop, its
+	// queries are cancelled, and the run fails with reason TimedOut. Unset: the project's runDefaults, else no bound. 1
+	// to 2592000 (30 days). Immutable.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=2592000
+	TimeoutSeconds *int64 `json:"timeoutSeconds,omitempty"`
+
+	// startTimeoutSeconds bounds the time from the Job's start until dbt's container first runs: image pull, volumes,
+	// no fitting node. Then the run fails with reason StartTimeout or ImagePullFailed. Unset: the project's runDefaults.
+	// 1 to 86400. Immutable.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=86400
+	StartTimeoutSeconds *int64 `json:"startTimeoutSeconds,omitempty"`
+
+	// cancel stops the run: dbt cancels its queries in the warehouse and the run ends as Cancelled. It can be set at any
+	// time and not taken back; on a run that is over it changes nothing. Unset: false.
+	// +optional
+	Cancel *bool `json:"cancel,omitempty"`
+
+	// ttlSecondsAfterFinished deletes the run, its Job and its pods this long after its end. Unset: the project's
+	// runDefaults at the time of the run, else they are kept. It may be changed at any time. 0 to 31536000 (a year).
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=31536000
+	TTLSecondsAfterFinished *int64 `json:"ttlSecondsAfterFinished,omitempty"`
+}
+
+// ProjectReference names a DbtProject in the same namespace.
+type ProjectReference struct {
+	// name is the DbtProject's name.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="name must be the name of a DbtProject in this namespace: lower-case letters, digits, dashes and dots, with no slash"
+	Name string `json:"name,omitempty"`
+}
