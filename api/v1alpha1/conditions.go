@@ -59,6 +59,9 @@ const (
 	ManagedBy      = "dbt-operator"
 	// LabelQueue is Kueue's label for the local queue of a Job.
 	LabelQueue = "kueue.x-k8s.io/queue-name"
+	// AnnotationRun holds the run's whole name, AnnotationProject the project's.
+	AnnotationRun     = "dbtoperator.dev/run"
+	AnnotationProject = "dbtoperator.dev/project"
 	// AnnotationProjectGeneration holds the generation of the DbtProject that a Job was made of.
 	AnnotationProjectGeneration = "dbtoperator.dev/project-generation"
 	// AnnotationStartTimeout and AnnotationTTL hold what was resolved when the run began, in seconds, so that a later

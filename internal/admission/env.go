@@ -1,0 +1,32 @@
+package admission
+
+import "strings"
+
+// ReservedEnv reports whether a name of the environment belongs to the operator, and what to use instead of it.
+func ReservedEnv(name string) (instead string, reserved bool) {
+	switch name {
+	case "DBT_PROFILES_DIR":
+		return "spec.profiles", true
+	case "DBT_PROJECT_DIR":
+		return "spec.source", true
+	case "DBT_TARGET_PATH", "HOME", "PATH", "TMPDIR":
+		return "nothing: the operator gives each run folders of its own", true
+	}
+	switch {
+	case strings.HasPrefix(name, "DBT_LOG_"):
+		return "spec.logFormat", true
+	case strings.HasPrefix(name, "DBT_OPERATOR_"):
+		return "another name", true
+	case strings.HasPrefix(name, "LD_"), strings.HasPrefix(name, "PYTHON"):
+		return "an image that is built the way you want it", true
+	}
+	return "", false
+}
+
+// awsIdentity are variables that redirect an AWS client to another identity.
+var awsIdentity = map[string]bool{
+	"AWS_ROLE_ARN": true, "AWS_WEB_IDENTITY_TOKEN_FILE": true, "AWS_ROLE_SESSION_NAME": true,
+}
+
+// awsAudience is the audience of tokens for AWS.
+const awsAudience = "sts.amazonaws.com"

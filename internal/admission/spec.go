@@ -1,0 +1,71 @@
+package admission
+
+import (
+	"errors"
+	"fmt"
+
+	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+)
+
+// Project returns what keeps a run from being made of the project, as one error with a line for each field, or nil.
+// Fields are named as in a DbtProject, from "spec" on.
+func Project(spec *v1alpha1.DbtProjectSpec) error {
+	var errs []error
+	for _, e := range spec.Env {
+		if instead, reserved := ReservedEnv(e.Name); reserved {
+			errs = append(errs, fmt.Errorf("spec.env[%s]: the operator owns this name: remove it and use %s", e.Name, instead))
+		}
+		if awsIdentity[e.Name] && !hasAudience(spec.Tokens, awsAudience) {
+			errs = append(errs, fmt.Errorf("spec.env[%s]: found without a token for %s: add that token to spec.tokens, or remove the variable", e.Name, awsAudience))
+		}
+	}
+	for _, from := range spec.EnvFrom {
+		if instead, reserved := ReservedEnv(from.Prefix); reserved {
+			errs = append(errs, fmt.Errorf("spec.envFrom: the prefix %q makes names the operator owns: use %s", from.Prefix, instead))
+		}
+	}
+	seen := map[string]string{}
+	for _, v := range spec.Volumes {
+		if other, taken := seen[v.MountPath]; taken {
+			errs = append(errs, fmt.Errorf("spec.volumes[%s].mountPath: %s is taken by volume %s: give each volume a folder of its own", v.Name, v.MountPath, other))
+		}
+		seen[v.MountPath] = v.Name
+	}
+	return errors.Join(errs...)
+}
+
+func hasAudience(tokens []v1alpha1.Token, audience string) bool {
+	for _, t := range tokens {
+		if t.Audience == audience {
+			return true
+		}
+	}
+	return false
+}
+
+// Run returns the run's commands as words, or what keeps the run from being carried out with this project.
+func Run(spec *v1alpha1.DbtRunSpec, project *v1alpha1.DbtProjectSpec) ([][]string, error) {
+	var errs []error
+	if err := Project(project); err != nil {
+		errs = append(errs, err)
+	}
+	if spec.Revision != "" && project.Source.Git == nil {
+		errs = append(errs, errors.New("spec.revision: set, but the project's source is not git: remove it, or use a project with spec.source.git"))
+	}
+	words := make([][]string, 0, len(spec.Commands))
+	for i, line := range spec.Commands {
+		w, err := SplitCommand(line)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("spec.commands[%d]: %w", i, err))
+			continue
+		}
+		words = append(words, w)
+	}
+	if len(spec.Commands) == 0 {
+		words = append(words, []string{"build"})
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return words, nil
+}
