@@ -1,5 +1,7 @@
 package journal
 
+import "slices"
+
 // Version is the report version this code writes and reads.
 const Version = 1
 
@@ -63,6 +65,11 @@ func (o Outcome) ExitCode() int {
 	default:
 		return 1
 	}
+}
+
+// Final reports whether another pod would end the same way.
+func (o Outcome) Final() bool {
+	return slices.Contains(FinalExitCodes(), int32(o.ExitCode()))
 }
 
 // Report is what one attempt of a run says of itself. Every string in it is redacted, valid UTF-8 and bounded.

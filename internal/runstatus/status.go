@@ -1,0 +1,132 @@
+package runstatus
+
+import (
+	"strconv"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/attempt"
+	"github.com/dbt-operator/dbt-operator/internal/conditions"
+	"github.com/dbt-operator/dbt-operator/internal/journal"
+	"github.com/dbt-operator/dbt-operator/internal/runjob"
+)
+
+// Input is what a status is made of.
+type Input struct {
+	Run *v1alpha1.DbtRun
+	// Resolved is nil when the run's project cannot be had.
+	Resolved *runjob.Resolved
+	// Job is nil when there is none; Pods are its own, oldest first, with what their runners reported by pod name.
+	Job     *batchv1.Job
+	Pods    []*corev1.Pod
+	Reports map[string]*journal.Report
+
+	Truth conditions.Truth
+	Phase v1alpha1.Phase
+	Now   time.Time
+}
+
+// Compute returns the run's status. What was recorded before and can no longer be seen, such as a pod that is gone,
+// is kept.
+func Compute(in Input) v1alpha1.DbtRunStatus {
+	s := *in.Run.Status.DeepCopy()
+	wasOver := in.Run.Status.Phase.Finished()
+	s.Phase = in.Phase
+	s.ObservedGeneration = in.Run.Generation
+	s.Message = in.Truth.Message
+	conditions.SetSucceeded(&s.Conditions, in.Run.Generation, in.Now, in.Truth)
+	if wasOver {
+		// A late cancel or a new time to live changes the generation alone: the end was recorded once and is final.
+		return s
+	}
+	setProject(&s, in)
+	if in.Job != nil {
+		s.Job = &v1alpha1.JobReference{Name: in.Job.Name, UID: in.Job.UID}
+	}
+	s.Attempts = attempts(s.Attempts, in)
+	setRevision(&s, in.Pods)
+	if r := newestReport(in); r != nil {
+		setReport(&s, r)
+	}
+	setTimes(&s, in)
+	bound(&s)
+	return s
+}
+
+func setProject(s *v1alpha1.DbtRunStatus, in Input) {
+	if in.Job != nil {
+		if name := in.Job.Annotations[v1alpha1.AnnotationProject]; name != "" {
+			generation, err := strconv.ParseInt(in.Job.Annotations[v1alpha1.AnnotationProjectGeneration], 10, 64)
+			if err != nil || generation < 0 {
+				generation = 0
+			}
+			s.Project = &v1alpha1.ProjectStatus{Name: name, Generation: generation}
+			return
+		}
+	}
+	if s.Job != nil {
+		return
+	}
+	switch {
+	case in.Resolved != nil:
+		s.Project = &v1alpha1.ProjectStatus{Name: in.Resolved.Name, Generation: in.Resolved.Generation}
+	case in.Run.Spec.ProjectRef != nil:
+		s.Project = &v1alpha1.ProjectStatus{Name: in.Run.Spec.ProjectRef.Name}
+	default:
+		s.Project = &v1alpha1.ProjectStatus{Name: v1alpha1.InlineProject}
+	}
+}
+
+// setRevision records the digest of the image that ran. It is taken from the first pod that has one and then stays.
+func setRevision(s *v1alpha1.DbtRunStatus, pods []*corev1.Pod) {
+	if s.Revision != nil && s.Revision.Image != "" {
+		return
+	}
+	for _, p := range pods {
+		if c := attempt.Dbt(p); c != nil && c.ImageID != "" {
+			if s.Revision == nil {
+				s.Revision = &v1alpha1.Revision{}
+			}
+			s.Revision.Image = cut(c.ImageID, 512)
+			return
+		}
+	}
+}
+
+func setTimes(s *v1alpha1.DbtRunStatus, in Input) {
+	if s.StartTime == nil {
+		for _, a := range s.Attempts {
+			if a.StartTime != nil {
+				s.StartTime = a.StartTime
+				break
+			}
+		}
+	}
+	if !in.Phase.Finished() {
+		return
+	}
+	s.CompletionTime = ptr.To(metav1.NewTime(in.Now))
+	if n := len(s.Attempts); n > 0 && s.Attempts[n-1].EndTime != nil {
+		s.CompletionTime = s.Attempts[n-1].EndTime
+	}
+	if s.StartTime != nil {
+		took := max(0, s.CompletionTime.Sub(s.StartTime.Time)).Round(time.Second)
+		s.DurationSeconds = ptr.To(int64(took.Seconds()))
+		s.Duration = took.String()
+	}
+}
+
+// newestReport returns what the newest runner that reported said.
+func newestReport(in Input) *journal.Report {
+	for i := len(in.Pods) - 1; i >= 0; i-- {
+		if r := in.Reports[in.Pods[i].Name]; r != nil {
+			return r
+		}
+	}
+	return nil
+}
