@@ -1,0 +1,169 @@
+// Command manager runs the operator's controllers.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	_ "k8s.io/client-go/plugin/pkg/client/auth"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/controller"
+	"github.com/dbt-operator/dbt-operator/internal/controller/dbtproject"
+	"github.com/dbt-operator/dbt-operator/internal/controller/dbtrun"
+	runmetrics "github.com/dbt-operator/dbt-operator/internal/metrics"
+	"github.com/dbt-operator/dbt-operator/internal/runjob"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintf(os.Stderr, "manager: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// options are the manager's flags.
+type options struct {
+	metricsAddress string
+	probeAddress   string
+	leaderElect    bool
+	namespaces     string
+	runnerImage    string
+	delivery       string
+	workers        int
+	qps            float64
+	gracePeriod    time.Duration
+}
+
+func (o *options) bind(fs *flag.FlagSet) {
+	fs.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443",
+		"Address of the metrics, served by HTTPS to whoever may get the non-resource URL /metrics. 0 turns them off.")
+	fs.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz.")
+	fs.BoolVar(&o.leaderElect, "leader-elect", false, "Let one of several replicas work at a time. The lease is given back at a graceful stop.")
+	fs.StringVar(&o.namespaces, "namespaces", "", "Namespaces to work in, separated by commas. Empty: all.")
+	fs.StringVar(&o.runnerImage, "runner-image", os.Getenv("RUNNER_IMAGE"),
+		"Image that holds the runner, normally the operator's own. Default: the environment variable RUNNER_IMAGE.")
+	fs.StringVar(&o.delivery, "runner-delivery", string(runjob.DeliverByInitContainer),
+		"How the runner reaches dbt's container: image-volume (Kubernetes 1.36 and containerd 2.1 or later; saves about 1.4 s a run) or init-container.")
+	fs.IntVar(&o.workers, "workers", 16, "DbtRuns reconciled at a time.")
+	fs.Float64Var(&o.qps, "kube-api-qps", -1, "Requests to the API server a second. -1: no limit of its own, API priority and fairness decides.")
+	fs.DurationVar(&o.gracePeriod, "graceful-shutdown-timeout", 20*time.Second, "How long work in progress may take at a stop.")
+}
+
+func (o *options) validate() error {
+	if o.runnerImage == "" {
+		return fmt.Errorf("--runner-image is empty: name the image that holds the runner, or set RUNNER_IMAGE")
+	}
+	switch runjob.Delivery(o.delivery) {
+	case runjob.DeliverByImageVolume, runjob.DeliverByInitContainer:
+	default:
+		return fmt.Errorf("--runner-delivery is %q: must be %s or %s", o.delivery, runjob.DeliverByImageVolume, runjob.DeliverByInitContainer)
+	}
+	if o.workers < 1 {
+		return fmt.Errorf("--workers is %d: must be at least 1", o.workers)
+	}
+	return nil
+}
+
+func (o *options) namespaceList() []string {
+	var out []string
+	for ns := range strings.SplitSeq(o.namespaces, ",") {
+		if ns = strings.TrimSpace(ns); ns != "" {
+			out = append(out, ns)
+		}
+	}
+	return out
+}
+
+func run() error {
+	var o options
+	o.bind(flag.CommandLine)
+	logs := zap.Options{}
+	logs.BindFlags(flag.CommandLine)
+	flag.Parse()
+	if err := o.validate(); err != nil {
+		return err
+	}
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&logs)))
+	ctx := ctrl.SetupSignalHandler()
+	mgr, err := newManager(ctx, o)
+	if err != nil {
+		return err
+	}
+	ctrl.Log.Info("starting", "version", version, "namespaces", o.namespaceList(), "runnerDelivery", o.delivery)
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("running the manager: %w", err)
+	}
+	return nil
+}
+
+func newManager(ctx context.Context, o options) (manager.Manager, error) {
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the API server: %w", err)
+	}
+	config.QPS = float32(o.qps)
+	config.Burst = 2 * max(1, int(o.qps))
+	config.UserAgent = "dbt-operator/" + version
+
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	mgr, err := ctrl.NewManager(config, manager.Options{
+		Scheme: scheme,
+		Cache:  controller.CacheOptions(o.namespaceList()),
+		Metrics: metricsserver.Options{
+			BindAddress: o.metricsAddress, SecureServing: true, FilterProvider: filters.WithAuthenticationAndAuthorization,
+		},
+		HealthProbeBindAddress:        o.probeAddress,
+		LeaderElection:                o.leaderElect,
+		LeaderElectionID:              "dbt-operator",
+		LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout:       &o.gracePeriod,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the manager: %w", err)
+	}
+	if err := addControllers(ctx, mgr, o); err != nil {
+		return nil, err
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return nil, fmt.Errorf("adding the health check: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
+		return nil, fmt.Errorf("adding the readiness check: %w", err)
+	}
+	return mgr, nil
+}
+
+func addControllers(ctx context.Context, mgr manager.Manager, o options) error {
+	clk := clock.RealClock{}
+	runs := dbtrun.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"),
+		runmetrics.NewRuns(metrics.Registry),
+		runjob.Options{OperatorImage: o.runnerImage, Delivery: runjob.Delivery(o.delivery)})
+	if err := runs.SetupWithManager(ctx, mgr, o.workers); err != nil {
+		return fmt.Errorf("setting up the DbtRun controller: %w", err)
+	}
+	if err := dbtproject.New(clk, mgr.GetClient()).SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("setting up the DbtProject controller: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package dbtrun
+
+import (
+	"context"
+	"fmt"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/lifecycle"
+	"github.com/dbt-operator/dbt-operator/internal/metrics"
+	"github.com/dbt-operator/dbt-operator/internal/runjob"
+)
+
+// +kubebuilder:rbac:groups=dbtoperator.dev,resources=dbtruns,verbs=get;list;watch;delete
+// +kubebuilder:rbac:groups=dbtoperator.dev,resources=dbtruns/status,verbs=patch
+// +kubebuilder:rbac:groups=dbtoperator.dev,resources=dbtruns/finalizers,verbs=update
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=events,verbs=list
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Reconciler carries DbtRuns out.
+type Reconciler struct {
+	clock clock.PassiveClock
+	// client reads from the cache and writes to the API server; direct reads from the API server, and is used only where
+	// a stale cache would be taken for a fact.
+	client   client.Client
+	direct   client.Reader
+	recorder events.EventRecorder
+	metrics  *metrics.Runs
+	job      runjob.Options
+	groups   *groups
+	wake     chan event.GenericEvent
+}
+
+// New returns a Reconciler that reads through c's cache, and past it through direct.
+func New(clk clock.PassiveClock, c client.Client, direct client.Reader, recorder events.EventRecorder, m *metrics.Runs, job runjob.Options) *Reconciler {
+	return &Reconciler{
+		clock: clk, client: c, direct: direct, recorder: recorder, metrics: m, job: job,
+		groups: newGroups(), wake: make(chan event.GenericEvent, 1024),
+	}
+}
+
+// SetupWithManager adds the indexes and starts the controller with mgr, with this many workers.
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, workers int) error {
+	if err := AddIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+		return fmt.Errorf("indexing DbtRuns, Jobs and pods: %w", err)
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("dbtrun").
+		For(&v1alpha1.DbtRun{}).
+		Watches(&batchv1.Job{}, r.onJob()).
+		Watches(&corev1.Pod{}, r.onPod()).
+		Watches(&v1alpha1.DbtProject{}, handler.EnqueueRequestsFromMapFunc(r.waitingForProject)).
+		WatchesRawSource(source.Channel(r.wake, &handler.EnqueueRequestForObject{})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		Complete(r)
+}
+
+// Reconcile carries one run one step further.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	run := &v1alpha1.DbtRun{}
+	if err := r.client.Get(ctx, req.NamespacedName, run); err != nil {
+		r.forget(req.NamespacedName)
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !run.DeletionTimestamp.IsZero() {
+		r.forget(req.NamespacedName)
+		return ctrl.Result{}, nil
+	}
+	seen, err := r.gather(ctx, run)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	decision, err := r.decide(ctx, seen)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	decision, err = r.act(ctx, seen, decision)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	return r.record(ctx, seen, decision)
+}
+
+// decide asks Kubernetes' events only for a run that does not start and whose pod does not say why.
+func (r *Reconciler) decide(ctx context.Context, seen *observed) (lifecycle.Decision, error) {
+	d := lifecycle.Decide(seen.Input)
+	if !d.NeedNotes {
+		return d, nil
+	}
+	notes, err := r.notes(ctx, seen)
+	if err != nil {
+		return d, err
+	}
+	seen.Notes = notes
+	return lifecycle.Decide(seen.Input), nil
+}

@@ -1,0 +1,183 @@
+package dbtrun
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/admission"
+	"github.com/dbt-operator/dbt-operator/internal/attempt"
+	"github.com/dbt-operator/dbt-operator/internal/journal"
+	"github.com/dbt-operator/dbt-operator/internal/lifecycle"
+	"github.com/dbt-operator/dbt-operator/internal/runjob"
+)
+
+// observed is what there is to decide on, and which group the run holds while it does.
+type observed struct {
+	lifecycle.Input
+	group groupID
+	// replaced are runs of the group that this run waits for and whose controller does not know it yet.
+	others []types.NamespacedName
+}
+
+// gather reads everything a decision is made of, from the cache wherever a stale answer does no harm.
+func (r *Reconciler) gather(ctx context.Context, run *v1alpha1.DbtRun) (*observed, error) {
+	seen := &observed{Input: lifecycle.Input{Run: run, Now: r.clock.Now()}}
+	if err := r.gatherProject(ctx, seen); err != nil {
+		return nil, err
+	}
+	if err := r.gatherJob(ctx, seen); err != nil {
+		return nil, err
+	}
+	if err := r.gatherPods(ctx, seen); err != nil {
+		return nil, err
+	}
+	if run.Status.Phase.Finished() {
+		return seen, nil
+	}
+	if err := r.gatherGroup(ctx, seen); err != nil {
+		return nil, err
+	}
+	return seen, nil
+}
+
+func (r *Reconciler) gatherProject(ctx context.Context, seen *observed) error {
+	run := seen.Run
+	var project *v1alpha1.DbtProject
+	if ref := run.Spec.ProjectRef; ref != nil {
+		project = &v1alpha1.DbtProject{}
+		err := r.client.Get(ctx, types.NamespacedName{Namespace: run.Namespace, Name: ref.Name}, project)
+		if apierrors.IsNotFound(err) {
+			seen.ProjectMissing = true
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading DbtProject %s of DbtRun %s/%s: %w", ref.Name, run.Namespace, run.Name, err)
+		}
+	}
+	commands, err := admission.Run(&run.Spec, projectSpec(run, project))
+	seen.Invalid = err
+	seen.Resolved = runjob.Resolve(run, project, commands)
+	return nil
+}
+
+func projectSpec(run *v1alpha1.DbtRun, project *v1alpha1.DbtProject) *v1alpha1.DbtProjectSpec {
+	if project != nil {
+		return &project.Spec
+	}
+	return run.Spec.Project
+}
+
+// gatherJob finds the run's own Job. That it is gone is believed only of the API server itself: a cache that has not
+// heard of a new Job yet looks the same.
+func (r *Reconciler) gatherJob(ctx context.Context, seen *observed) error {
+	key := types.NamespacedName{Namespace: seen.Run.Namespace, Name: runjob.Name(seen.Run)}
+	job := &batchv1.Job{}
+	err := r.client.Get(ctx, key, job)
+	if apierrors.IsNotFound(err) && seen.Run.Status.Job != nil && !seen.Run.Status.Phase.Finished() {
+		err = r.direct.Get(ctx, key, job)
+	}
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading Job %s: %w", key, err)
+	}
+	if metav1.IsControlledBy(job, seen.Run) {
+		seen.Job = job
+	} else {
+		seen.JobTaken = true
+	}
+	return nil
+}
+
+// gatherPods lists the run's pods, oldest first, and what their runners reported. Labels can be written by anyone who
+// makes pods; whose pod it is, is a matter of its controller.
+func (r *Reconciler) gatherPods(ctx context.Context, seen *observed) error {
+	var job types.UID
+	switch {
+	case seen.Job != nil:
+		job = seen.Job.UID
+	case seen.Run.Status.Job != nil:
+		job = seen.Run.Status.Job.UID
+	default:
+		return nil
+	}
+	var pods corev1.PodList
+	if err := r.client.List(ctx, &pods, client.InNamespace(seen.Run.Namespace), client.MatchingFields{indexRunUID: string(seen.Run.UID)}); err != nil {
+		return fmt.Errorf("listing the pods of DbtRun %s/%s: %w", seen.Run.Namespace, seen.Run.Name, err)
+	}
+	for i := range pods.Items {
+		if owner := metav1.GetControllerOf(&pods.Items[i]); owner != nil && owner.UID == job {
+			seen.Pods = append(seen.Pods, &pods.Items[i])
+		}
+	}
+	slices.SortFunc(seen.Pods, func(a, b *corev1.Pod) int {
+		if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	seen.Reports = reports(seen.Run, seen.Pods)
+	return nil
+}
+
+func reports(run *v1alpha1.DbtRun, pods []*corev1.Pod) map[string]*journal.Report {
+	out := map[string]*journal.Report{}
+	for _, p := range pods {
+		c := attempt.Container(p)
+		if c == nil || c.State.Terminated == nil {
+			continue
+		}
+		report, err := journal.Decode([]byte(c.State.Terminated.Message))
+		if err == nil && report.RunUID == string(run.UID) {
+			out[p.Name] = &report
+		}
+	}
+	return out
+}
+
+// maxNotes is how many events are read of an object that does not start.
+const maxNotes = 20
+
+// notes returns the warnings Kubernetes noted about the newest pod, or about the Job when it has none, newest first.
+func (r *Reconciler) notes(ctx context.Context, seen *observed) ([]string, error) {
+	about := seen.Job.UID
+	if n := len(seen.Pods); n > 0 && !attempt.Ended(seen.Pods[n-1]) {
+		about = seen.Pods[n-1].UID
+	}
+	var list corev1.EventList
+	err := r.direct.List(ctx, &list, client.InNamespace(seen.Run.Namespace), client.Limit(maxNotes),
+		client.MatchingFields{"involvedObject.uid": string(about), "type": corev1.EventTypeWarning})
+	if err != nil {
+		return nil, fmt.Errorf("reading the events of the Job of DbtRun %s/%s: %w", seen.Run.Namespace, seen.Run.Name, err)
+	}
+	slices.SortFunc(list.Items, func(a, b corev1.Event) int { return lastSeen(b).Compare(lastSeen(a).Time) })
+	var out []string
+	for _, e := range list.Items {
+		out = append(out, e.Message)
+	}
+	return out, nil
+}
+
+func lastSeen(e corev1.Event) *metav1.Time {
+	switch {
+	case e.Series != nil:
+		return &metav1.Time{Time: e.Series.LastObservedTime.Time}
+	case !e.LastTimestamp.IsZero():
+		return &e.LastTimestamp
+	case !e.EventTime.IsZero():
+		return &metav1.Time{Time: e.EventTime.Time}
+	default:
+		return &e.CreationTimestamp
+	}
+}

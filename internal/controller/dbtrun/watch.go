@@ -1,0 +1,92 @@
+package dbtrun
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+)
+
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// onJob wakes the run that controls a Job, and the next run of its concurrency group.
+func (r *Reconciler) onJob() handler.Funcs {
+	return each(func(object client.Object, q queue) {
+		enqueue(q, object.GetNamespace(), ownerRun(object))
+		r.enqueueNext(q, object)
+	})
+}
+
+// onPod wakes the run whose name the pod carries, and the next run of its concurrency group. A pod that somebody
+// labelled by hand wakes a run for nothing; gather then leaves it out.
+func (r *Reconciler) onPod() handler.Funcs {
+	return each(func(object client.Object, q queue) {
+		enqueue(q, object.GetNamespace(), object.GetAnnotations()[v1alpha1.AnnotationRun])
+		if pod, ok := object.(*corev1.Pod); ok && activeGroupOfPod(pod) == nil || !object.GetDeletionTimestamp().IsZero() {
+			r.enqueueNext(q, object)
+		}
+	})
+}
+
+// each calls f for every created, changed and deleted object. These run outside the safety net of Reconcile, so they
+// parse nothing.
+func each(f func(client.Object, queue)) handler.Funcs {
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { f(e.Object, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { f(e.ObjectNew, q) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { f(e.Object, q) },
+	}
+}
+
+func enqueue(q queue, namespace, name string) {
+	if name != "" {
+		q.Add(reconcile.Request{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}})
+	}
+}
+
+func (r *Reconciler) enqueueNext(q queue, object client.Object) {
+	label := object.GetLabels()[v1alpha1.LabelGroup]
+	if label == "" {
+		return
+	}
+	if next, ok := r.groups.next(groupID{object.GetNamespace(), label}); ok {
+		q.Add(reconcile.Request{NamespacedName: next})
+	}
+}
+
+// wakeRuns enqueues runs from inside Reconcile. A run that finds the channel full is woken by its own timer.
+func (r *Reconciler) wakeRuns(names ...types.NamespacedName) {
+	for _, n := range names {
+		run := &v1alpha1.DbtRun{}
+		run.Namespace, run.Name = n.Namespace, n.Name
+		select {
+		case r.wake <- event.GenericEvent{Object: run}:
+		default:
+		}
+	}
+}
+
+// waitingForProject returns the runs of a project that are not over: those that wait for it, or in a queue whose rules
+// may have changed.
+func (r *Reconciler) waitingForProject(ctx context.Context, project client.Object) []reconcile.Request {
+	var runs v1alpha1.DbtRunList
+	if err := r.client.List(ctx, &runs, client.InNamespace(project.GetNamespace()), client.MatchingFields{indexUnfinished: projectKey(project.GetName())}); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "listing the runs of a DbtProject", "project", client.ObjectKeyFromObject(project))
+		return nil
+	}
+	var out []reconcile.Request
+	for i := range runs.Items {
+		if runs.Items[i].Status.Job == nil {
+			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&runs.Items[i])})
+		}
+	}
+	return out
+}
