@@ -1,0 +1,6 @@
+select
+    id as order_id,
+    customer_id,
+    status,
+    ordered_on
+from {{ source('web_shop', 'orders') }}
