@@ -52,7 +52,7 @@ type DbtRunList struct {
 // +kubebuilder:validation:XValidation:rule="has(self.projectRef) == has(oldSelf.projectRef) && (!has(self.projectRef) || self.projectRef == oldSelf.projectRef)",message="projectRef is immutable: create another DbtRun"
 // +kubebuilder:validation:XValidation:rule="has(self.project) == has(oldSelf.project) && (!has(self.project) || self.project == oldSelf.project)",message="project is immutable: create another DbtRun"
 // +kubebuilder:validation:XValidation:rule="self.commands == oldSelf.commands",message="commands is immutable: create another DbtRun"
-// +kubebuilder:validation:XValidation:rule="has(self.vars) == has(oldSelf.vars) && (!has(self.vars) || self.vars == oldSelf.vars)",message="vars is immutable: create another DbtRun"
+// +kubebuilder:validation:XValidation:rule="has(dyn(self).vars) == has(dyn(oldSelf).vars) && (!has(dyn(self).vars) || dyn(self).vars == dyn(oldSelf).vars)",message="vars is immutable: create another DbtRun"
 // +kubebuilder:validation:XValidation:rule="has(self.target) == has(oldSelf.target) && (!has(self.target) || self.target == oldSelf.target)",message="target is immutable: create another DbtRun"
 // +kubebuilder:validation:XValidation:rule="has(self.revision) == has(oldSelf.revision) && (!has(self.revision) || self.revision == oldSelf.revision)",message="revision is immutable: create another DbtRun"
 // +kubebuilder:validation:XValidation:rule="has(self.retry) == has(oldSelf.retry) && (!has(self.retry) || self.retry == oldSelf.retry)",message="retry is immutable: create another DbtRun"
