@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Installs what building and testing need beside Go. On Debian as root it installs packages; elsewhere it says which
+# commands are missing.
+set -euo pipefail
+
+# command: Debian package
+declare -A needed=(
+  [git]=git
+  [make]=make
+  [curl]=curl
+)
+
+missing=()
+for command in "${!needed[@]}"; do
+  PATH=$PATH:/usr/sbin:/sbin command -v "$command" >/dev/null || missing+=("${needed[$command]}")
+done
+if [ "${#missing[@]}" -eq 0 ]; then
+  exit 0
+fi
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+  echo "hack/deps.sh: missing: ${missing[*]} (names of Debian packages). Install them and try again." >&2
+  exit 1
+fi
+echo "installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Builds one tool, or all of them, from the versions pinned in hack/tools/go.mod into bin/tools.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=$PWD/bin/tools
+mkdir -p "$out"
+
+declare -A package=(
+  [controller-gen]=sigs.k8s.io/controller-tools/cmd/controller-gen
+  [golangci-lint]=./golangci-lint
+  [gotestsum]=gotest.tools/gotestsum
+  [crd-ref-docs]=github.com/elastic/crd-ref-docs
+  [kustomize]=sigs.k8s.io/kustomize/kustomize/v5
+  [govulncheck]=golang.org/x/vuln/cmd/govulncheck
+)
+
+[ $# -gt 0 ] || set -- "${!package[@]}"
+for tool in "$@"; do
+  if [ -z "${package[$tool]:-}" ]; then
+    echo "hack/tool.sh: there is no tool $tool; there are: ${!package[*]}" >&2
+    exit 2
+  fi
+  echo "building $tool"
+  CGO_ENABLED=0 go -C hack/tools build -trimpath -o "$out/$tool" "${package[$tool]}"
+  touch "$out/$tool"
+done

@@ -1,0 +1,109 @@
+package arch
+
+// module is this repository's module path; packages are named by what follows it.
+const module = "github.com/dbt-operator/dbt-operator/"
+
+// rule says what a package may know.
+type rule struct {
+	// imports are the packages of this module it may import.
+	imports []string
+	// external are prefixes of import paths outside this module that it may import, beside the standard library.
+	external []string
+	// never are prefixes of import paths it may not depend on, be it through other packages.
+	never []string
+	// pure packages decide, build or parse: they import nothing that does input or output.
+	pure bool
+}
+
+var (
+	// kubernetes is everything that speaks of Kubernetes at all.
+	kubernetes = []string{"k8s.io/", "sigs.k8s.io/"}
+	// clients are the ways to talk to an API server.
+	clients = []string{"k8s.io/client-go/", "sigs.k8s.io/controller-runtime"}
+	// impure are packages of the standard library that do input or output.
+	impure = []string{"database/sql", "log", "log/slog", "net", "net/http", "os", "os/exec", "os/signal", "syscall"}
+	// objects are the types of Kubernetes objects, without a client.
+	objects = []string{"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/apiextensions-apiserver/pkg/apis/", "k8s.io/utils/ptr"}
+)
+
+// rules holds every package of the module. A folder's rule holds for what is below it as well, unless that has its own.
+var rules = map[string]rule{
+	"api/v1alpha1": {external: objects, never: clients},
+
+	"cmd/manager": {
+		imports: []string{
+			"api/v1alpha1", "internal/controller", "internal/controller/dbtproject", "internal/controller/dbtrun",
+			"internal/metrics", "internal/runjob",
+		},
+		external: []string{"k8s.io/", "sigs.k8s.io/controller-runtime"},
+		never:    []string{module + "internal/runner"},
+	},
+	"cmd/runner": {
+		imports: []string{"internal/runner", "internal/plan", "internal/journal"},
+		never:   append([]string{module + "internal/controller", module + "api/"}, kubernetes...),
+	},
+
+	"internal/controller": {
+		imports:  []string{"api/v1alpha1"},
+		external: append([]string{"sigs.k8s.io/controller-runtime"}, objects...),
+		never:    []string{module + "internal/runner"},
+	},
+	"internal/controller/dbtproject": {
+		imports:  []string{"api/v1alpha1", "internal/admission", "internal/conditions", "internal/text"},
+		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock"}, objects...),
+		never:    []string{module + "internal/runner"},
+	},
+	"internal/controller/dbtrun": {
+		imports: []string{
+			"api/v1alpha1", "internal/admission", "internal/attempt", "internal/conditions", "internal/journal",
+			"internal/lifecycle", "internal/metrics", "internal/runjob", "internal/runstatus", "internal/text",
+		},
+		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock"}, objects...),
+		never:    []string{module + "internal/runner"},
+	},
+
+	"internal/admission": {imports: []string{"api/v1alpha1"}, external: []string{"mvdan.cc/sh/v3/syntax"}, never: clients, pure: true},
+	"internal/attempt": {
+		imports:  []string{"api/v1alpha1", "internal/journal", "internal/runjob", "internal/text"},
+		external: objects,
+		never:    clients,
+		pure:     true,
+	},
+	"internal/conditions": {imports: []string{"api/v1alpha1"}, external: objects, never: clients, pure: true},
+	"internal/lifecycle": {
+		imports: []string{
+			"api/v1alpha1", "internal/attempt", "internal/conditions", "internal/journal", "internal/runjob", "internal/text",
+		},
+		external: objects,
+		never:    clients,
+		pure:     true,
+	},
+	"internal/metrics": {external: []string{"github.com/prometheus/client_golang/prometheus"}, never: clients},
+	"internal/runjob":  {imports: []string{"api/v1alpha1", "internal/journal", "internal/plan"}, external: objects, never: clients, pure: true},
+	"internal/runstatus": {
+		imports: []string{
+			"api/v1alpha1", "internal/attempt", "internal/conditions", "internal/journal", "internal/runjob", "internal/text",
+		},
+		external: objects,
+		never:    clients,
+		pure:     true,
+	},
+	"internal/text": {never: kubernetes, pure: true},
+
+	"internal/dbt": {
+		imports:  []string{"internal/dbt/text"},
+		external: []string{"github.com/go-json-experiment/json", "go.yaml.in/yaml/v3"},
+		never:    append([]string{"net/http"}, kubernetes...),
+	},
+	"internal/dbt/text": {never: append([]string{"net/http"}, kubernetes...), pure: true},
+	"internal/journal":  {imports: []string{"internal/dbt/text"}, never: append([]string{"net/http"}, kubernetes...), pure: true},
+	"internal/plan":     {never: append([]string{"net/http"}, kubernetes...), pure: true},
+	"internal/runner": {
+		imports:  []string{"internal/dbt", "internal/dbt/text", "internal/journal", "internal/plan", "internal/runner"},
+		external: []string{"github.com/go-git/", "github.com/go-json-experiment/json", "go.yaml.in/yaml/v3", "golang.org/x/crypto/ssh", "golang.org/x/sys/"},
+		never:    append([]string{module + "internal/controller", module + "api/"}, kubernetes...),
+	},
+}
+
+// outside are folders that build, run and test the operator: nothing of it may import them, and they may import all.
+var outside = []string{"examples", "hack", "test", "internal/testutil"}
