@@ -41,7 +41,7 @@ func FinalCode(p *corev1.Pod) (code int32, container string, ok bool) {
 func Loss(p *corev1.Pod, r *journal.Report) (reason, message string) {
 	t := Terminated(p)
 	switch {
-	case t != nil && t.Reason == "OOMKilled", t != nil && t.ExitCode == 137 && p.Status.Reason == "OOMKilled":
+	case outOfMemory(t, r):
 		return v1alpha1.ReasonOutOfMemory, fmt.Sprintf("Pod %s ran out of memory. Raise spec.pod.resources.limits.memory of the project, or lower its threads.", p.Name)
 	case r != nil && r.Outcome == journal.SourceUnavailable:
 		return v1alpha1.ReasonSourceFailed, text.Sentence(r.Message)
@@ -99,6 +99,11 @@ func disrupted(p *corev1.Pod) string {
 	return ""
 }
 
+// outOfMemory reports whether the kernel killed the container, or dbt alone, for lack of memory.
+func outOfMemory(t *corev1.ContainerStateTerminated, r *journal.Report) bool {
+	return t != nil && t.Reason == "OOMKilled" || r != nil && r.Outcome == journal.OutOfMemory
+}
+
 // lastLine returns the last line of a termination message that is a log tail and no report, for use at the end of a sentence.
 func lastLine(tail string, r *journal.Report) string {
 	tail = strings.TrimSpace(tail)
@@ -134,7 +139,7 @@ func Reason(p *corev1.Pod, r *journal.Report) string {
 		return v1alpha1.ReasonSucceeded
 	case p.Status.Reason == "Evicted", disrupted(p) != "":
 		return "Evicted"
-	case t != nil && t.Reason == "OOMKilled":
+	case outOfMemory(t, r):
 		return v1alpha1.ReasonOutOfMemory
 	case p.DeletionTimestamp != nil:
 		return "Deleted"

@@ -27,6 +27,8 @@ const (
 	InvalidPlan Outcome = "InvalidPlan"
 	// Interrupted: the runner was told to stop and stopped dbt.
 	Interrupted Outcome = "Interrupted"
+	// OutOfMemory: the kernel killed dbt because the container was out of memory.
+	OutOfMemory Outcome = "OutOfMemory"
 )
 
 // Exit codes of the runner. Kubernetes reads them in podFailurePolicy: those in FinalExitCodes end the run, any other
@@ -38,6 +40,8 @@ const (
 	ExitInvalidPlan       = 13
 	ExitSourceUnavailable = 20
 	ExitInterrupted       = 21
+	// ExitOutOfMemory is what a container ends with that is killed as a whole.
+	ExitOutOfMemory = 137
 )
 
 // FinalExitCodes returns the exit codes after which another pod would end the same way, in ascending order.
@@ -62,6 +66,8 @@ func (o Outcome) ExitCode() int {
 		return ExitSourceUnavailable
 	case Interrupted:
 		return ExitInterrupted
+	case OutOfMemory:
+		return ExitOutOfMemory
 	default:
 		return 1
 	}

@@ -1,0 +1,57 @@
+package dbt
+
+// Outcome classes of a node's status.
+// https://docs.getdbt.com/reference/artifacts/run-results-json
+type class int
+
+const (
+	unfinished class = iota
+	success
+	warned
+	failed
+	errored
+	skipped
+	noOp
+	reused
+)
+
+// classes maps dbt's node statuses, in lower case, to what they are counted as.
+var classes = map[string]class{
+	"success": success, "pass": success,
+	"warn": warned, "fail": failed,
+	"error": errored, "runtime error": errored, "partial success": errored, "cancelled": errored,
+	"skipped": skipped, "no-op": noOp, "reused": reused,
+}
+
+// Counts are nodes by what their status is counted as.
+type Counts struct {
+	Success, Warn, Fail, Error, Skipped, NoOp, Reused int32
+}
+
+// Failed is the number of nodes that did not end well; skipped nodes are not among them.
+func (c Counts) Failed() int32 { return c.Fail + c.Error }
+
+// Finished is the number of nodes that ended in any way.
+func (c Counts) Finished() int32 {
+	return c.Success + c.Warn + c.Fail + c.Error + c.Skipped + c.NoOp + c.Reused
+}
+
+func (c *Counts) add(k class) {
+	switch k {
+	case success:
+		c.Success++
+	case warned:
+		c.Warn++
+	case failed:
+		c.Fail++
+	case errored:
+		c.Error++
+	case skipped:
+		c.Skipped++
+	case noOp:
+		c.NoOp++
+	case reused:
+		c.Reused++
+	case unfinished:
+	}
+}

@@ -1,0 +1,69 @@
+package runner
+
+import (
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/dbt-operator/dbt-operator/internal/plan"
+)
+
+// folders are where a run reads and writes, all inside the workspace but for a project baked into the image.
+type folders struct {
+	workspace string
+}
+
+func (f folders) project() string { return filepath.Join(f.workspace, "project") }
+func (f folders) target() string  { return filepath.Join(f.workspace, "target") }
+func (f folders) logs() string    { return filepath.Join(f.workspace, "logs") }
+func (f folders) home() string    { return filepath.Join(f.workspace, "home") }
+
+// empty is dbt's working directory. It holds nothing: dbt 1.12 reads a .env file from it.
+func (f folders) empty() string { return filepath.Join(f.workspace, "empty") }
+
+// fetched is the file in which `prepare` tells `run` what it fetched.
+func (f folders) fetched() string { return filepath.Join(f.workspace, "fetched.json") }
+
+// owned are variables of dbt's process that the runner sets or removes; what the image or the project says is dropped.
+var owned = []string{
+	plan.EnvVar, "HOME", "TMPDIR", "PWD",
+	"DBT_TARGET_PATH", "DBT_PROFILES_DIR", "DBT_PROJECT_DIR",
+	"DBT_SEND_ANONYMOUS_USAGE_STATS", "DBT_USE_COLORS", "DBT_USE_COLORS_FILE", "PYTHONDONTWRITEBYTECODE", "PYTHON_DOTENV_DISABLED",
+}
+
+// environment returns dbt's environment: the container's, without what the operator owns, and with folders of the run
+// and its identity. dbt repeats variables that begin with DBT_ENV_CUSTOM_ENV_ in each event and in its artifacts.
+func environment(container []string, f folders, id plan.Identity) []string {
+	env := slices.DeleteFunc(slices.Clone(container), func(e string) bool {
+		name, _, _ := strings.Cut(e, "=")
+		return slices.Contains(owned, name) || strings.HasPrefix(name, "DBT_LOG_") || strings.HasPrefix(name, "DBT_ENV_CUSTOM_ENV_RUN_")
+	})
+	return append(env,
+		"HOME="+f.home(),
+		"TMPDIR=/tmp",
+		"DBT_TARGET_PATH="+f.target(),
+		"DBT_LOG_PATH="+f.logs(),
+		"DBT_SEND_ANONYMOUS_USAGE_STATS=false",
+		"DBT_USE_COLORS=false",
+		"DBT_USE_COLORS_FILE=false",
+		"PYTHONDONTWRITEBYTECODE=1",
+		"PYTHON_DOTENV_DISABLED=1",
+		"DBT_ENV_CUSTOM_ENV_RUN_NAME="+id.Name,
+		"DBT_ENV_CUSTOM_ENV_RUN_NAMESPACE="+id.Namespace,
+		"DBT_ENV_CUSTOM_ENV_RUN_UID="+id.UID,
+		"DBT_ENV_CUSTOM_ENV_RUN_PROJECT="+id.Project,
+	)
+}
+
+// parseOOMKills reads the counter oom_kill of memory.events or memory.oom_control.
+func parseOOMKills(s string) int {
+	for line := range strings.Lines(s) {
+		if n, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok {
+			if count, err := strconv.Atoi(n); err == nil {
+				return count
+			}
+		}
+	}
+	return 0
+}

@@ -1,0 +1,62 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// prepare fetches the source with the credentials that only this container has, and tells the next one what it got.
+func (r *Runner) prepare(ctx context.Context) error {
+	if r.plan.Source.Git == nil {
+		return fmt.Errorf("prepare fetches git only, and the plan's source is %s", kindOf(r.plan.Source))
+	}
+	p, err := r.fetchGit(ctx, *r.plan.Source.Git)
+	if err != nil {
+		return err
+	}
+	if err := p.check(kindOf(r.plan.Source)); err != nil {
+		return err
+	}
+	// Nothing of the fetch but its files may stay: the repository's configuration and history are no concern of dbt's.
+	for _, leftover := range []string{"git", "known_hosts"} {
+		if err := os.RemoveAll(filepath.Join(r.folders.workspace, leftover)); err != nil {
+			return unavailable("removing what the fetch left: %w", err)
+		}
+	}
+	b, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(r.folders.fetched(), b, 0o644); err != nil {
+		return unavailable("telling dbt's container what was fetched: %w", err)
+	}
+	return nil
+}
+
+// Install copies this program to path, where dbt's container finds it. The copy appears whole or not at all.
+func Install(self, path string) (err error) {
+	in, err := os.Open(self)
+	if err != nil {
+		return fmt.Errorf("installing the runner: %w", err)
+	}
+	defer func() { _ = in.Close() }()
+	out, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o755)
+	if err != nil {
+		return fmt.Errorf("installing the runner: %w", err)
+	}
+	_, err = io.Copy(out, in)
+	if closeErr := out.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return fmt.Errorf("installing the runner at %s: %w", path, err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("installing the runner: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package runner
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/dbt-operator/dbt-operator/internal/dbt"
+	"github.com/dbt-operator/dbt-operator/internal/dbt/text"
+	"github.com/dbt-operator/dbt-operator/internal/plan"
+)
+
+// printer writes what the pod prints: lines for people, as dbt prints them, or one JSON object a line in which dbt's
+// event also carries the run's identity, for log collectors. It is safe for concurrent use.
+type printer struct {
+	mu     sync.Mutex
+	out    *bufio.Writer
+	redact *Redactor
+	json   bool
+	// identity is the beginning of each JSON line: `"run":"…",…,`.
+	identity []byte
+	now      func() time.Time
+}
+
+func newPrinter(out io.Writer, redact *Redactor, format string, id plan.Identity, now func() time.Time) *printer {
+	p := &printer{out: bufio.NewWriterSize(out, 32<<10), redact: redact, json: format == plan.LogJSON, now: now}
+	b, err := json.Marshal(struct {
+		Run       string `json:"run"`
+		Namespace string `json:"namespace"`
+		UID       string `json:"runUID"`
+		Project   string `json:"project,omitempty"`
+	}{id.Name, id.Namespace, id.UID, id.Project})
+	if err == nil {
+		p.identity = append(bytes.TrimSuffix(bytes.TrimPrefix(b, []byte("{")), []byte("}")), ',')
+	}
+	return p
+}
+
+// colours are ANSI sequences as they stand inside a JSON string.
+var colours = regexp.MustCompile(`\\u001[bB]\[[0-9;]*[A-Za-z]`)
+
+const maxPrinted = 16 << 10
+
+// event prints one of dbt's events, whose line is raw.
+func (p *printer) event(e dbt.Event, raw []byte) {
+	if p.json {
+		if bytes.Contains(raw, []byte(`\u001`)) {
+			raw = colours.ReplaceAll(raw, nil)
+		}
+		p.writeJSON(p.redact.String(text.Clean(string(raw), maxLine)))
+		return
+	}
+	// dbt 2.x writes its debug lines to standard output even when they were not asked for.
+	if e.Level == "debug" || e.Message == "" {
+		return
+	}
+	clock := p.now().UTC().Format(time.TimeOnly)
+	if len(e.Time) >= len("2006-01-02T15:04:05") {
+		clock = text.Line(e.Time[11:19], 8)
+	}
+	p.write(clock + "  " + p.redact.String(text.Clean(e.Message, maxPrinted)))
+}
+
+// line prints a line that is no event: from dbt's standard error, from a hook, from the runner itself.
+func (p *printer) line(level, s string) {
+	s = p.redact.String(text.Clean(s, maxPrinted))
+	if !p.json {
+		p.write(p.now().UTC().Format(time.TimeOnly) + "  " + s)
+		return
+	}
+	b, err := json.Marshal(map[string]any{"info": map[string]string{
+		"level": level, "msg": s, "name": "Output", "ts": p.now().UTC().Format(time.RFC3339Nano),
+	}})
+	if err == nil {
+		p.writeJSON(string(b))
+	}
+}
+
+func (p *printer) writeJSON(object string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.out.WriteByte('{')
+	_, _ = p.out.Write(p.identity)
+	_, _ = p.out.WriteString(object[1:])
+	_ = p.out.WriteByte('\n')
+	_ = p.out.Flush()
+}
+
+// write never fails the run: a log that nobody can take is no reason to stop dbt.
+func (p *printer) write(s string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, _ = p.out.WriteString(s)
+	_ = p.out.WriteByte('\n')
+	_ = p.out.Flush()
+}

@@ -1,0 +1,89 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/dbt-operator/dbt-operator/internal/plan"
+)
+
+// project is a fetched dbt project.
+type project struct {
+	// Dir is its folder.
+	Dir string `json:"dir"`
+	// Revision is what it is pinned to: a git commit, or "sha256:…" over a ConfigMap's files; empty for a baked one.
+	Revision string `json:"revision,omitempty"`
+}
+
+// sourceError says why a project could not be had.
+type sourceError struct {
+	err error
+	// passing says that asking again may help.
+	passing bool
+}
+
+func (e *sourceError) Error() string { return e.err.Error() }
+func (e *sourceError) Unwrap() error { return e.err }
+
+func refused(format string, args ...any) error { return &sourceError{err: fmt.Errorf(format, args...)} }
+
+func unavailable(format string, args ...any) error {
+	return &sourceError{err: fmt.Errorf(format, args...), passing: true}
+}
+
+// fetch brings the project into the workspace, or finds what `prepare` brought.
+func (r *Runner) fetch(ctx context.Context) (project, error) {
+	src := r.plan.Source
+	switch {
+	case src.Git != nil && src.Git.Credentials:
+		return r.prepared()
+	case src.Git != nil:
+		return r.fetchGit(ctx, *src.Git)
+	case src.ConfigMap != nil:
+		return fetchConfigMap(r.paths.ConfigMap, r.folders.project(), src.ConfigMap.Name)
+	case src.Image != nil:
+		return project{Dir: src.Image.Path}, nil
+	}
+	return project{}, errors.New("the plan names no source")
+}
+
+// prepared reads what the init container left.
+func (r *Runner) prepared() (project, error) {
+	var p project
+	b, err := os.ReadFile(r.folders.fetched())
+	if err != nil {
+		return project{}, unavailable("reading what the container that fetches the source left: %w", err)
+	}
+	if err := json.Unmarshal(b, &p); err != nil {
+		return project{}, unavailable("reading what the container that fetches the source left: %w", err)
+	}
+	return p, nil
+}
+
+// check finds the dbt project in its folder. A folder of the workspace must not lead out of it by a symbolic link.
+func (p project) check(kind string) error {
+	_, err := os.Stat(filepath.Join(p.Dir, "dbt_project.yml"))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return refused("%s: found no dbt_project.yml in %s: name the folder of the dbt project", kind, p.Dir)
+	case err != nil:
+		return refused("%s: %w", kind, err)
+	}
+	return nil
+}
+
+// kindOf names the field of a DbtProject that a source comes from.
+func kindOf(s plan.Source) string {
+	switch {
+	case s.Git != nil:
+		return "spec.source.git"
+	case s.ConfigMap != nil:
+		return "spec.source.configMap"
+	default:
+		return "spec.source.image"
+	}
+}
