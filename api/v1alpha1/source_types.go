@@ -19,15 +19,18 @@ type Source struct {
 }
 
 // GitSource is a git repository at one ref.
+//
+// The rules on url stand here because a refusal by a rule on the field itself would repeat its value, password and all.
+//
+// +kubebuilder:validation:XValidation:rule="self.url.matches('^(https?|ssh)://[^[:space:][:cntrl:]]+$')",message="url must begin with https://, http:// or ssh://; file paths, ext:: and the short form user@host:path are refused",fieldPath=".url"
+// +kubebuilder:validation:XValidation:rule="!self.url.matches('^https?://[^/]*@') && !self.url.matches('^ssh://[^/]*:[^/]*@')",message="url must not hold a user name with a password: put them in a Secret and name it in credentialsSecretRef",fieldPath=".url"
+// +kubebuilder:validation:XValidation:rule="!self.url.matches('^[a-z]+://([^/]*@)?(-|169[.]254[.]|[[]?[fF][eE][89abAB][0-9a-fA-F]:|metadata[.]google[.]internal)')",message="url must not name a link-local or metadata host, or a host that begins with a dash",fieldPath=".url"
 type GitSource struct {
 	// url is the repository, by https, http or ssh: "https://git.example.com/team/shop.git" or
 	// "ssh://git@git.example.com/team/shop.git". It holds no password: use credentialsSecretRef. At most 1024 characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.matches('^(https?|ssh)://[^[:space:][:cntrl:]]+$')",message="url must begin with https://, http:// or ssh://; file paths, ext:: and the short form user@host:path are refused"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^https?://[^/]*@') && !self.matches('^ssh://[^/]*:[^/]*@')",message="url must not hold a user name with a password: put them in a Secret and name it in credentialsSecretRef"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://([^/]*@)?(-|169[.]254[.]|[[]?[fF][eE][89abAB][0-9a-fA-F]:|metadata[.]google[.]internal)')",message="url must not name a link-local or metadata host, or a host that begins with a dash"
 	URL string `json:"url,omitempty"`
 
 	// ref is the branch, tag or commit. Unset: the repository's default branch. A run's revision overrides it.
