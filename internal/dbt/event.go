@@ -39,6 +39,7 @@ type Data struct {
 	Message        string  // the text of a failure
 	Path           string
 	Exception      string
+	Failures       int32 // rows that a test found
 	Success        *bool // how a command of dbt 2.x says it ended
 }
 
@@ -76,6 +77,7 @@ type wireData struct {
 	Result         string   `json:"result_message"`
 	Path           string   `json:"path"`
 	Exception      string   `json:"exc"`
+	Failures       int32    `json:"num_failures"`
 	Success        *bool    `json:"success"`
 	Node           wireNode `json:"node_info"`
 }
@@ -104,7 +106,8 @@ func ParseEvent(line []byte) (Event, bool) {
 	e.Data = Data{
 		Version: strings.TrimPrefix(d.Version, "="), AdapterName: d.AdapterName,
 		AdapterVersion: strings.TrimPrefix(d.AdapterVersion, "="), Total: max(d.Total, d.TotalTests, d.TotalNodes),
-		Seconds: d.Seconds, Message: firstNonEmpty(d.Message, d.Result), Path: d.Path, Exception: d.Exception, Success: d.Success,
+		Seconds: d.Seconds, Message: firstNonEmpty(d.Message, d.Result), Path: d.Path, Exception: d.Exception,
+		Failures: d.Failures, Success: d.Success,
 	}
 	e.Node = Node{
 		UniqueID: d.Node.UniqueID, Status: nodeStatus(d.Node.Status), ResourceType: d.Node.ResourceType,

@@ -2,6 +2,7 @@ package dbt
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -25,6 +26,7 @@ type command struct {
 	open       int   // nodes started and not ended
 	errors     []string
 	success    *bool
+	unhandled  bool // dbt does not know the command
 }
 
 type node struct {
@@ -119,13 +121,22 @@ func (r *Recorder) finish(e Event) {
 		n.started = false
 		r.command.open--
 	}
-	n.status, n.class, n.seconds, n.message = e.Node.Status, k, e.Data.Seconds, ""
-	if k == failed || k == errored {
-		n.message = keep(e.Data.Message)
+	n.status, n.class, n.seconds = e.Node.Status, k, e.Data.Seconds
+	if n.message == "" && (k == failed || k == errored) {
+		n.message = failureText(e.Data)
 	}
 }
 
-// explain keeps why a node failed: dbt 1.x says it after all results (Z022 names the file, Z024 gives the text).
+// failureText returns what a result itself says of a failure: of a test, how many rows it found. dbt 2.x says no more.
+func failureText(d Data) string {
+	if d.Message == "" && d.Failures > 0 {
+		return fmt.Sprintf("Got %d results", d.Failures)
+	}
+	return keep(d.Message)
+}
+
+// explain keeps why a node failed. dbt 1.x says it after all results (Z022 names the file, Z024 gives the text); dbt
+// 2.x just before the node's result, in an event without a code.
 func (r *Recorder) explain(e Event) {
 	n, known := r.nodes[e.Node.UniqueID]
 	if !known {
@@ -142,27 +153,35 @@ func (r *Recorder) explain(e Event) {
 		n.path = e.Data.Path
 	}
 	switch text := firstNonEmpty(e.Data.Message, e.Data.Exception); {
-	case n.class != failed && n.class != errored:
+	case e.Level != "error":
 	case e.Code == "Z024" && text != "":
 		n.message = keep(text)
 	case n.message == "" && e.Code != "Z022":
-		n.message = keep(firstNonEmpty(text, e.Message))
+		n.message = essence(firstNonEmpty(text, e.Message))
 	}
 }
 
 // observeError keeps what went wrong with the command as a whole.
 func (r *Recorder) observeError(e Event) {
-	if e.Level != "error" || e.Node.UniqueID != "" || len(r.command.errors) == maxErrors {
+	if e.Node.UniqueID != "" || len(r.command.errors) == maxErrors {
+		return
+	}
+	if e.Level == "warn" && strings.Contains(e.Message, "Unhandled command") {
+		// dbt 2.0 alpha says so, does nothing, and exits 0.
+		r.command.errors = append(r.command.errors, essence(e.Message))
+		r.command.unhandled = true
+	}
+	if e.Level != "error" {
 		return
 	}
 	text := firstNonEmpty(e.Data.Exception, e.Message)
 	if e.Code == "Z002" {
 		// The error that ended dbt. What was said before it are its circumstances.
-		r.command.errors = append([]string{keep(text)}, r.command.errors...)
+		r.command.errors = append([]string{essence(text)}, r.command.errors...)
 		return
 	}
 	if strings.TrimSpace(text) != "" && !strings.HasPrefix(text, "Traceback ") {
-		r.command.errors = append(r.command.errors, keep(text))
+		r.command.errors = append(r.command.errors, essence(text))
 	}
 }
 
@@ -177,12 +196,24 @@ func (r *Recorder) node(from Node) *node {
 		r.order = append(r.order, n)
 	}
 	if n.command != r.commands {
-		n.command = r.commands
+		n.command, n.message = r.commands, ""
 		r.command.seen++
 	}
 	n.path = firstNonEmpty(n.path, from.Path)
 	n.relation = firstNonEmpty(from.Relation, n.relation)
 	return n
+}
+
+// essence returns the part of an error that is for people: dbt 2.x puts its kind before it, and the query and a
+// backtrace behind it.
+func essence(s string) string {
+	s = strings.TrimPrefix(strings.TrimSpace(s), "[error] ")
+	for _, behind := range []string{"\n   0: ", "\nQuery was:", "\n  Query was:"} {
+		if i := strings.Index(s, behind); i > 0 {
+			s = s[:i]
+		}
+	}
+	return keep(s)
 }
 
 // keep returns a copy of s that holds on to at most maxErrorBytes.

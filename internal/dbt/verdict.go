@@ -47,6 +47,8 @@ func (r *Recorder) Judge(name string, exit Exit) (Ending, string) {
 		return DbtError, fmt.Sprintf("%s ended with exit code %d: %s", name, exit.Code, r.reason(exit))
 	case r.command.open > 0:
 		return DbtError, fmt.Sprintf("%s ended with exit code 0, but %d of the nodes it started never ended", name, r.command.open)
+	case r.command.unhandled:
+		return DbtError, fmt.Sprintf("%s did nothing: %s", name, r.reason(exit))
 	case r.command.success != nil && !*r.command.success:
 		return DbtError, fmt.Sprintf("%s ended with exit code 0, but called itself failed: %s", name, r.reason(exit))
 	}
@@ -71,7 +73,7 @@ func (r *Recorder) failedNodes(c Counts) string {
 // reason returns the first error that dbt logged, or else what it wrote to standard error last.
 func (r *Recorder) reason(exit Exit) string {
 	for _, e := range r.command.errors {
-		if line := text.Line(strings.TrimPrefix(strings.TrimSpace(e), "[error] "), maxReason); line != "" {
+		if line := text.Line(e, maxReason); line != "" {
 			return line
 		}
 	}

@@ -29,7 +29,7 @@ func (f folders) fetched() string { return filepath.Join(f.workspace, "fetched.j
 var owned = []string{
 	plan.EnvVar, "HOME", "TMPDIR", "PWD",
 	"DBT_TARGET_PATH", "DBT_PROFILES_DIR", "DBT_PROJECT_DIR",
-	"DBT_SEND_ANONYMOUS_USAGE_STATS", "DBT_USE_COLORS", "DBT_USE_COLORS_FILE", "PYTHONDONTWRITEBYTECODE", "PYTHON_DOTENV_DISABLED",
+	"DBT_SEND_ANONYMOUS_USAGE_STATS", "DBT_USE_COLORS", "DBT_USE_COLORS_FILE", "PYTHONDONTWRITEBYTECODE", "PYTHON_DOTENV_DISABLED", "RUST_BACKTRACE",
 }
 
 // environment returns dbt's environment: the container's, without what the operator owns, and with folders of the run
@@ -49,6 +49,7 @@ func environment(container []string, f folders, id plan.Identity) []string {
 		"DBT_USE_COLORS_FILE=false",
 		"PYTHONDONTWRITEBYTECODE=1",
 		"PYTHON_DOTENV_DISABLED=1",
+		"RUST_BACKTRACE=0",
 		"DBT_ENV_CUSTOM_ENV_RUN_NAME="+id.Name,
 		"DBT_ENV_CUSTOM_ENV_RUN_NAMESPACE="+id.Namespace,
 		"DBT_ENV_CUSTOM_ENV_RUN_UID="+id.UID,

@@ -1,0 +1,211 @@
+package dbt
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// line1 is an event of dbt 1.x about a node, in the shape that dbt 1.11 writes.
+func line1(code, level, id, status, data string) string {
+	return fmt.Sprintf(`{"data": {%s"node_info": {"node_path": "x.sql", "node_relation": {"relation_name": "\"db\".\"s\".\"x\""}, "node_status": %q, "resource_type": "model", "unique_id": %q}}, "info": {"code": %q, "name": "N", "level": %q, "msg": "m", "invocation_id": "i1", "ts": "2026-11-24T00:09:33.7Z"}}`,
+		data, status, id, code, level)
+}
+
+func general(code, level, message, data string) string {
+	return fmt.Sprintf(`{"info":{"code":%q,"name":"N","level":%q,"msg":%q,"invocation_id":"i1"},"data":{%s}}`, code, level, message, data)
+}
+
+func record(t *testing.T, r *Recorder, lines ...string) {
+	t.Helper()
+	r.Begin()
+	for _, l := range lines {
+		e, ok := ParseEvent([]byte(l))
+		if !ok {
+			t.Fatalf("ParseEvent(%s): no event", l)
+		}
+		r.Observe(e)
+	}
+}
+
+func TestParseEvent(t *testing.T) {
+	cases := map[string]struct {
+		reason, line string
+		want         Event
+		ok           bool
+	}{
+		"Version": {
+			reason: "the version comes with an equals sign, which is no part of it",
+			line:   `{"data":{"log_version":3,"version":"=1.11.16"},"info":{"code":"A001","level":"info","name":"MainReportVersion","msg":"hi","ts":"t","invocation_id":"i"}}`,
+			want:   Event{Code: "A001", Level: "info", Name: "MainReportVersion", Message: "hi", Time: "t", InvocationID: "i", Data: Data{Version: "1.11.16"}},
+			ok:     true,
+		},
+		"NoneStatus": {
+			reason: "dbt 1.x writes Python's None where a node has no status",
+			line:   line1("Z024", "error", "model.a", "None", ""),
+			want:   Event{Code: "Z024", Level: "error", Name: "N", Message: "m", Time: "2026-11-24T00:09:33.7Z", InvocationID: "i1", Node: Node{UniqueID: "model.a", ResourceType: "model", Path: "x.sql", Relation: `"db"."s"."x"`}},
+			ok:     true,
+		},
+		"DataOfAnotherShape": {
+			reason: "an event is not lost because its data is not as expected",
+			line:   `{"info":{"code":"X","name":"N","level":"INFO","msg":"m"},"data":{"total":"many"}}`,
+			want:   Event{Code: "X", Name: "N", Level: "info", Message: "m"},
+			ok:     true,
+		},
+		"InvalidUTF8":   {reason: "adapters pass on what a server sent", line: "{\"info\":{\"name\":\"N\",\"level\":\"info\",\"msg\":\"\xff\"}}", want: Event{Name: "N", Level: "info", Message: "\uFFFD"}, ok: true},
+		"Text":          {reason: "a hook may print anything", line: "Installing collected packages"},
+		"OtherJSON":     {reason: "JSON that is no event is text", line: `{"level":"info","message":"hello"}`},
+		"Truncated":     {reason: "a line cut short is no event", line: `{"info":{"name":"N","level":"in`},
+		"NullInfo":      {reason: "null where an object was expected", line: `{"info":null,"data":null}`},
+		"Empty":         {reason: "nothing is no event", line: ""},
+		"DeepNesting":   {reason: "nesting is bounded by the decoder", line: strings.Repeat(`{"a":`, 20000)},
+		"InfoIsAString": {reason: "an object was expected", line: `{"info":"x"}`},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, ok := ParseEvent([]byte(tc.line))
+			if ok != tc.ok {
+				t.Fatalf("%s: ok = %v", tc.reason, ok)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestRecorderCounts(t *testing.T) {
+	r := NewRecorder()
+	record(t, r,
+		general("A001", "info", "", `"version":"=1.11.16"`),
+		general("E034", "info", "", `"adapter_name":"duckdb","adapter_version":"=1.11.1"`),
+		line1("Q011", "info", "model.a", "started", `"total":8,`),
+		line1("Q012", "info", "model.a", "success", `"total":8,"execution_time":1.5,`),
+		line1("Q007", "info", "test.b", "pass", `"num_models":8,"execution_time":2.5,`),
+		line1("Q007", "warn", "test.w", "warn", ""),
+		line1("Q007", "error", "test.f", "fail", `"num_failures":2,`),
+		line1("Q012", "error", "model.e", "error", ""),
+		line1("Q012", "error", "model.p", "partial success", ""),
+		line1("Q034", "info", "model.s", "skipped", ""),
+		line1("Q019", "info", "exposure.x", "no-op", ""),
+		line1("Q025", "debug", "model.a", "success", ""),
+		line1("Q033", "info", "operation.h", "success", `"total":1,`),
+		line1("Z022", "error", "model.e", "None", `"path":"models/e.sql",`),
+		line1("Z024", "error", "model.e", "None", `"msg":"Runtime Error in model e",`),
+	)
+	want := Counts{Success: 2, Warn: 1, Fail: 1, Error: 2, Skipped: 1, NoOp: 1}
+	if diff := cmp.Diff(want, r.Counts()); diff != "" {
+		t.Errorf("each node counts once, hooks not at all: -want +got\n%s", diff)
+	}
+	if got := r.Selected(); got != 8 {
+		t.Errorf("Selected() = %d, want dbt's own total, 8", got)
+	}
+	if r.Version() != "1.11.16" || r.Adapter() != "duckdb=1.11.1" {
+		t.Errorf("Version %q, Adapter %q", r.Version(), r.Adapter())
+	}
+	failures := []Failure{
+		{"test.f", "model", "fail", "Got 2 results", "x.sql"},
+		{"model.e", "model", "error", "Runtime Error in model e", "models/e.sql"},
+		{"model.p", "model", "partial success", "", "x.sql"},
+	}
+	if diff := cmp.Diff(failures, r.Failures(10)); diff != "" {
+		t.Errorf("Failures: -want +got\n%s", diff)
+	}
+	if diff := cmp.Diff([]NodeTime{{"test.b", 2.5}, {"model.a", 1.5}}, r.Slowest(5)); diff != "" {
+		t.Errorf("Slowest: -want +got\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"model.a", "test.b", "test.w", "exposure.x"}, r.Made()); diff != "" {
+		t.Errorf("Made: -want +got\n%s", diff)
+	}
+}
+
+func TestRecorderSecondCommand(t *testing.T) {
+	r := NewRecorder()
+	record(t, r, line1("Q016", "info", "seed.a", "success", `"total":2,`), line1("Q012", "info", "model.b", "success", `"total":2,`))
+	record(t, r, line1("Q011", "info", "model.b", "started", `"total":3,`), line1("Q012", "error", "model.b", "error", `"total":3,`))
+	if diff := cmp.Diff(Counts{Success: 1, Error: 1}, r.Counts()); diff != "" {
+		t.Errorf("the last result of a node counts: -want +got\n%s", diff)
+	}
+	if got := r.Selected(); got != 4 {
+		t.Errorf("Selected() = %d, want 4: one node of the first command alone, three of the second", got)
+	}
+}
+
+func TestRecorderIgnoresOtherInvocations(t *testing.T) {
+	r := NewRecorder()
+	fake := strings.Replace(line1("Q012", "info", "model.fake", "success", ""), `"i1"`, `"i2"`, 1)
+	record(t, r, line1("Q012", "error", "model.a", "error", ""), fake)
+	if diff := cmp.Diff(Counts{Error: 1}, r.Counts()); diff != "" {
+		t.Errorf("an event of another invocation is not the command's own: -want +got\n%s", diff)
+	}
+}
+
+func TestRecorderDbt2(t *testing.T) {
+	generic := `{"info":{"code":"","name":"Generic","level":"error","msg":"[error] [DbSyntaxInvalid (dbt1302)]: Database Error in model orders\n  column does not exist\nQuery was: select 1\n   0: <unknown>","invocation_id":"i1"},"data":{"node_info":{"unique_id":"model.o"}}}`
+	r := NewRecorder()
+	record(t, r,
+		line1("Q011", "info", "model.o", "started", ""),
+		generic,
+		line1("Q012", "info", "model.o", "error", ""),
+		general("Q039", "info", "", `"success":false`))
+	ending, message := r.Judge("dbt build", Exit{Code: 1})
+	const want = "1 of 1 nodes failed: model.o (error): [DbSyntaxInvalid (dbt1302)]: Database Error in model orders column does not exist"
+	if ending != NodesFailed || message != want {
+		t.Errorf("dbt 2.x explains a failure before it reports it: got %s %q, want %q", ending, message, want)
+	}
+}
+
+func TestJudge(t *testing.T) {
+	started := line1("Q011", "info", "model.a", "started", "")
+	ended := line1("Q012", "info", "model.a", "success", "")
+	cases := map[string]struct {
+		reason  string
+		lines   []string
+		exit    Exit
+		want    Ending
+		message string
+	}{
+		"Well": {reason: "exit code 0 and every node ended", lines: []string{started, ended}, want: EndedWell},
+		"ZeroButFailed": {
+			reason: "an exit code of 0 does not make a failed node good",
+			lines:  []string{line1("Q012", "error", "model.a", "error", "")}, want: NodesFailed, message: "1 of 1 nodes failed: model.a (error)",
+		},
+		"ZeroButUnfinished": {
+			reason: "a node that started and never ended is not success", lines: []string{started},
+			want: DbtError, message: "dbt build ended with exit code 0, but 1 of the nodes it started never ended",
+		},
+		"ZeroButUnhandled": {
+			reason: "dbt 2.0 alpha exits 0 for commands it does not know",
+			lines:  []string{general("", "warn", "[warning] Unhandled command: Source", "")},
+			want:   DbtError, message: "dbt build did nothing: [warning] Unhandled command: Source",
+		},
+		"SuccessButNonZero": {
+			reason: "events alone do not make a run good", lines: []string{started, ended}, exit: Exit{Code: 2},
+			want: DbtError, message: "dbt build ended with exit code 2: it did not say why; see the log of the pod",
+		},
+		"MainError": {
+			reason: "the error that ended dbt goes before others",
+			lines:  []string{general("", "error", "first", ""), general("Z002", "error", "x", `"exc":"Parsing Error\n  bad"`), general("", "error", "Traceback (most recent call last)", "")},
+			exit:   Exit{Code: 2}, want: DbtError, message: "dbt build ended with exit code 2: Parsing Error bad",
+		},
+		"Usage": {
+			reason: "click writes usage errors to standard error", exit: Exit{Code: 2, Stderr: "Usage: dbt build [OPTIONS]\nTry 'dbt build -h' for help.\n\nError: No such option '--bogus'."},
+			want: DbtError, message: "dbt build ended with exit code 2: No such option '--bogus'.",
+		},
+		"Killed":   {reason: "dbt never kills itself", exit: Exit{Code: -1, Signal: syscall.SIGKILL}, want: Killed, message: "dbt build was killed by signal 9"},
+		"Segfault": {reason: "a crash has its own words", exit: Exit{Code: -1, Signal: syscall.SIGSEGV}, want: DbtError, message: "dbt build was ended by signal 11 (segmentation fault)"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := NewRecorder()
+			record(t, r, tc.lines...)
+			got, message := r.Judge("dbt build", tc.exit)
+			if got != tc.want || message != tc.message {
+				t.Errorf("%s: got %s %q, want %s %q", tc.reason, got, message, tc.want, tc.message)
+			}
+		})
+	}
+}
