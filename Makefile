@@ -58,15 +58,22 @@ manifests: $(CONTROLLER_GEN) ## Generate the CRDs and the operator's role.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=dbt-operator-manager paths=./internal/controller/... output:rbac:dir=config/rbac
 
+.PHONY: api-docs
+api-docs: $(CRD_REF_DOCS) ## Generate docs/reference/api.md from the API types.
+	$(CRD_REF_DOCS) --log-level=ERROR --renderer=markdown --source-path=api \
+		--config=hack/tools/crd-ref-docs/config.yaml --output-path=docs/reference/api.md
+
 .PHONY: fmt
 fmt: ## Format the Go code.
-	gofmt -w $(GO_DIRS)
+	git ls-files -z '*.go' | xargs -0 gofmt -w
 
-GO_DIRS = $(shell git ls-files '*.go' | xargs -n1 dirname | cut -d/ -f1 | sort -u)
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Run the linters: import rules, house rules, API conventions.
+	$(GOLANGCI_LINT) run ./...
 
-.PHONY: vet
-vet: ## Run go vet.
-	go vet ./...
+.PHONY: vulncheck
+vulncheck: $(GOVULNCHECK) ## Look for known vulnerabilities in what is used (needs the Go vulnerability database's host).
+	$(GOVULNCHECK) ./...
 
 .PHONY: verify
 verify: ## Check that generated files, formatting and rules are in order; leaves the tree clean.

@@ -43,6 +43,7 @@ func lastRune(s string) rune {
 	return r
 }
 
+// FirstNonEmpty returns the first of its arguments that is not empty, or the empty string.
 func FirstNonEmpty(values ...string) string {
 	for _, v := range values {
 		if v != "" {
