@@ -1,0 +1,108 @@
+# The node: containerd, the pod network, kubelet and kube-proxy, as processes of the host.
+
+NODE=node-1
+
+containerd_start() {
+	mkdir -p "$STATE/containerd"
+	cat >"$STATE/containerd/config.toml" <<-T
+		version = 4
+		root = "$STATE/containerd/root"
+		state = "$STATE/containerd/state"
+		imports = []
+		disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.image-verifier.v1.bindir"]
+
+		[plugins."io.containerd.server.v1.grpc"]
+		  address = "$STATE/containerd/grpc.sock"
+		[plugins."io.containerd.server.v1.ttrpc"]
+		  address = "$STATE/containerd/ttrpc.sock"
+		[plugins."io.containerd.internal.v1.opt"]
+		  path = "$STATE/containerd/opt"
+		[plugins."io.containerd.shim.v1.manager"]
+		  socket_dir = "$STATE/containerd/s"
+		[plugins."io.containerd.cri.v1.images".pinned_images]
+		  sandbox = "localhost/pause:1"
+		[plugins."io.containerd.cri.v1.runtime"]
+		  disable_apparmor = true
+		  restrict_oom_score_adj = true
+		  netns_mounts_under_state_dir = true
+		  cdi_spec_dirs = []
+		[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+		  runtime_type = "io.containerd.runc.v2"
+		  [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
+		    Root = "$STATE/containerd/runc"
+		    SystemdCgroup = false
+		[plugins."io.containerd.cri.v1.runtime".cni]
+		  bin_dirs = ["/usr/lib/cni"]
+		  conf_dir = "$STATE/cni"
+	T
+	mkdir -p "$STATE/cni"
+	# Masquerading is done by our own nftables table (host.sh); the plugin would write into the host's iptables.
+	cat >"$STATE/cni/10-bridge.conflist" <<-T
+		{"cniVersion": "1.0.0", "name": "dbt-operator-$MARK", "plugins": [
+		  {"type": "bridge", "bridge": "cbr0", "isGateway": true, "ipMasq": false, "hairpinMode": true,
+		   "ipam": {"type": "host-local", "dataDir": "$STATE/cni/ipam", "routes": [{"dst": "0.0.0.0/0"}],
+		            "ranges": [[{"subnet": "$SUBNET", "gateway": "$HOST_IP"}]]}}]}
+	T
+	PATH=$BIN:$PATH daemon containerd "$BIN/containerd" --config "$STATE/containerd/config.toml"
+}
+
+# ctr_k8s is ctr on the images and containers that the kubelet sees.
+ctr_k8s() { "$BIN/ctr" --address "$STATE/containerd/grpc.sock" --namespace k8s.io "$@"; }
+
+kubelet_start() {
+	cgroup_make
+	mkdir -p "$STATE/kubelet"
+	cat >"$STATE/kubelet.yaml" <<-T
+		apiVersion: kubelet.config.k8s.io/v1beta1
+		kind: KubeletConfiguration
+		address: $HOST_IP
+		port: $KUBELET_PORT
+		healthzBindAddress: 127.0.0.1
+		healthzPort: $KUBELET_HEALTH_PORT
+		authentication:
+		  anonymous: {enabled: false}
+		  webhook: {enabled: true}
+		  x509: {clientCAFile: $STATE/pki/ca.crt}
+		authorization: {mode: Webhook}
+		tlsCertFile: $STATE/pki/kubelet-serving.crt
+		tlsPrivateKeyFile: $STATE/pki/kubelet-serving.key
+		containerRuntimeEndpoint: unix://$STATE/containerd/grpc.sock
+		cgroupDriver: cgroupfs
+		cgroupRoot: /$CGROUP
+		failCgroupV1: false
+		failSwapOn: false
+		makeIPTablesUtilChains: false
+		podLogsDir: $STATE/podlogs
+		volumePluginDir: $STATE/kubelet/volume-plugins
+		clusterDomain: cluster.local
+		clusterDNS: [10.96.0.10]
+		maxPods: 200
+		syncFrequency: 10s
+		imageGCHighThresholdPercent: 100
+		evictionHard: {memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%}
+	T
+	daemon kubelet "$BIN/kubelet" --config "$STATE/kubelet.yaml" --kubeconfig "$STATE/pki/kubelet.kubeconfig" \
+		--hostname-override "$NODE" --node-ip "$HOST_IP" --root-dir "$STATE/kubelet" --cert-dir "$STATE/pki" --oom-score-adj 0
+}
+
+proxy_start() {
+	cat >"$STATE/proxy.yaml" <<-T
+		apiVersion: kubeproxy.config.k8s.io/v1alpha1
+		kind: KubeProxyConfiguration
+		mode: nftables
+		clientConnection: {kubeconfig: $STATE/pki/proxy.kubeconfig}
+		hostnameOverride: $NODE
+		clusterCIDR: $SUBNET
+		healthzBindAddress: 127.0.0.1:$PROXY_HEALTH_PORT
+		metricsBindAddress: 127.0.0.1:$PROXY_METRICS_PORT
+		nodePortAddresses: [$HOST_IP/32]
+		nftables: {masqueradeAll: $MASQUERADE_ALL}
+		# Zero leaves the machine's own limits as they are.
+		conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
+	T
+	daemon proxy "$BIN/kube-proxy" --config "$STATE/proxy.yaml"
+}
+
+node_ready() {
+	[[ $(kubectl_admin get node "$NODE" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}') == True ]]
+}
