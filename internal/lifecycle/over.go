@@ -92,7 +92,8 @@ func mustStop(in Input) (Decision, bool) {
 	}
 	d := unknown(v1alpha1.ReasonCancelling, why)
 	if _, reason := conditions.Succeeded(in.Run.Status.Conditions); reason != v1alpha1.ReasonCancelling {
-		d.Again = time.Nanosecond
+		// The record of it brings the run back by its watch; a pass at once would meet a cache that does not hold it yet.
+		d.Again = time.Second
 		return d, true
 	}
 	if in.Job != nil && in.Job.DeletionTimestamp == nil {

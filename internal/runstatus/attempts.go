@@ -17,11 +17,16 @@ const maxAttempts = 5
 const reasonDeleted = "Deleted"
 
 // attempts returns the newest attempts, oldest first: those recorded before, brought up to date by the pods there are.
+// A pod is an attempt once its container has started or the pod has ended: to record each step on its way there would
+// cost a run two writes, and tell nobody anything.
 func attempts(recorded []v1alpha1.Attempt, in Input) []v1alpha1.Attempt {
 	out := append([]v1alpha1.Attempt(nil), recorded...)
 	there := map[string]bool{}
 	for _, p := range in.Pods {
 		there[p.Name] = true
+		if !attempt.Running(p) && !attempt.Ended(p) {
+			continue
+		}
 		a := attemptOf(p, in.Reports[p.Name])
 		if i := indexOf(out, p.Name); i >= 0 {
 			out[i] = a

@@ -111,14 +111,23 @@ func setTimes(s *v1alpha1.DbtRunStatus, in Input) {
 		return
 	}
 	s.CompletionTime = ptr.To(metav1.NewTime(in.Now))
-	if n := len(s.Attempts); n > 0 && s.Attempts[n-1].EndTime != nil {
-		s.CompletionTime = s.Attempts[n-1].EndTime
+	if end := endOfNewest(s.Attempts, in.Pods); end != nil {
+		s.CompletionTime = end
 	}
 	if s.StartTime != nil {
 		took := max(0, s.CompletionTime.Sub(s.StartTime.Time)).Round(time.Second)
 		s.DurationSeconds = ptr.To(int64(took.Seconds()))
 		s.Duration = took.String()
 	}
+}
+
+// endOfNewest returns when the run's newest pod ended; nil when it has not, so that a run whose next pod never started
+// does not end at the end of the pod before.
+func endOfNewest(list []v1alpha1.Attempt, pods []*corev1.Pod) *metav1.Time {
+	if len(list) == 0 || len(pods) == 0 || list[len(list)-1].Pod != pods[len(pods)-1].Name {
+		return nil
+	}
+	return list[len(list)-1].EndTime
 }
 
 // newestReport returns what the newest runner that reported said.

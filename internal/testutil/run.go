@@ -135,3 +135,6 @@ func (w *RunWrapper) Completed(at time.Time) *RunWrapper {
 
 // JSON returns a JSON value.
 func JSON(raw string) *apiextensionsv1.JSON { return &apiextensionsv1.JSON{Raw: []byte(raw)} }
+
+// Cancel asks a run to stop.
+func Cancel(run *v1alpha1.DbtRun) { run.Spec.Cancel = ptr.To(true) }

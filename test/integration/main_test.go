@@ -1,29 +1,44 @@
 package integration
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 )
 
-// The one API server of the package, and a client that may do everything on it.
+// The one API server of the package, a client that may do everything on it, and the manager's own configuration.
 var (
-	env    *envtest.Environment
-	config *rest.Config
-	scheme = runtime.NewScheme()
-	admin  client.Client
+	env      *envtest.Environment
+	config   *rest.Config
+	scheme   = runtime.NewScheme()
+	codecs   = serializer.NewCodecFactory(scheme)
+	admin    client.Client
+	operator *rest.Config
 )
+
+// account is the ServiceAccount that the shipped bindings name.
+const account = "system:serviceaccount:dbt-operator-system:manager"
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -41,6 +56,7 @@ func run(m *testing.M) int {
 }
 
 func start() error {
+	ctrl.SetLogger(logr.Discard())
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(apiextensionsv1.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
@@ -69,5 +85,49 @@ func start() error {
 	if admin, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
+	return grant(filepath.Join(root, "config", "rbac"))
+}
+
+// grant makes the manager's configuration, and gives it the shipped roles by the shipped bindings.
+func grant(dir string) error {
+	user, err := env.AddUser(envtest.User{Name: account}, nil)
+	if err != nil {
+		return fmt.Errorf("adding user %s: %w", account, err)
+	}
+	operator = user.Config()
+	operator.QPS, operator.Burst = -1, 0
+	ctx := context.Background()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "dbt-operator-system"}}
+	if err := admin.Create(ctx, ns); err != nil {
+		return fmt.Errorf("creating namespace %s: %w", ns.Name, err)
+	}
+	for _, name := range []string{"role.yaml", "role_binding.yaml", "leader_election_role.yaml", "metrics_auth_role.yaml", "user_roles.yaml"} {
+		if err := apply(ctx, filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// apply creates every object of a manifest.
+func apply(ctx context.Context, path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	for docs := yaml.NewYAMLOrJSONDecoder(file, 4096); ; {
+		object := &unstructured.Unstructured{}
+		if err := docs.Decode(object); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("reading %s: %w", path, err)
+		}
+		if len(object.Object) == 0 {
+			continue
+		}
+		if err := admin.Create(ctx, object); err != nil {
+			return fmt.Errorf("creating %s %s of %s: %w", object.GetKind(), object.GetName(), path, err)
+		}
+	}
 }

@@ -40,6 +40,7 @@ type Reconciler struct {
 	metrics  *metrics.Runs
 	job      runjob.Options
 	groups   *groups
+	behind   behind
 	wake     chan event.GenericEvent
 }
 
@@ -72,7 +73,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	run := &v1alpha1.DbtRun{}
 	if err := r.client.Get(ctx, req.NamespacedName, run); err != nil {
 		r.forget(req.NamespacedName)
+		r.behind.forget(req.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if r.behind.is(req.NamespacedName, run) {
+		return ctrl.Result{RequeueAfter: conflictRetry}, nil
 	}
 	if !run.DeletionTimestamp.IsZero() {
 		r.forget(req.NamespacedName)

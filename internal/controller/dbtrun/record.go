@@ -44,6 +44,9 @@ func (r *Reconciler) record(ctx context.Context, seen *observed, d lifecycle.Dec
 	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("recording the status of DbtRun %s/%s: %w", before.Namespace, before.Name, err)
 	}
+	if after.ResourceVersion != before.ResourceVersion {
+		r.behind.wrote(client.ObjectKeyFromObject(before), before.ResourceVersion)
+	}
 	r.announce(ctx, before, after)
 	return result, nil
 }
