@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The layer that all dbt images share: a minimal Debian with Python. dbt-base.sh OUT makes OUT.root and OUT.tar.
+# The layer that all dbt images share: a minimal Debian with Python, and git for dbt deps and dbt debug.
+# dbt-base.sh OUT makes OUT.root and OUT.tar.
 set -euo pipefail
 out=$1
 root=$out.root
@@ -11,7 +12,7 @@ mirror=$(apt-get indextargets --format '$(SITE)' "Created-By: Packages" "Codenam
 	exit 1
 }
 rm -rf --one-file-system "$root"
-debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$root" "$mirror"
+debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates,git bookworm "$root" "$mirror"
 chroot "$root" groupadd --gid 65532 dbt
 chroot "$root" useradd --key UID_MAX=65534 --uid 65532 --gid 65532 --no-create-home --home-dir /workspace/home --shell /usr/sbin/nologin dbt
 # What only a person at a terminal or a package manager wants.

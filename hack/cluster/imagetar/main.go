@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/compression"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -20,6 +21,9 @@ type options struct {
 	env, entrypoint               list
 	layers                        []v1.Layer
 }
+
+// uncompressed, because the tars never leave the machine: packing and unpacking would only cost time.
+var uncompressed = tarball.WithCompression(compression.None)
 
 // list is a flag that may be given several times.
 type list []string
@@ -64,7 +68,7 @@ func parse(args []string) (*options, error) {
 	fs.Var(&o.env, "env", "K=V added to the environment; may be repeated")
 	fs.Var(&o.entrypoint, "entrypoint", "an argument of the entry point; may be repeated")
 	fs.Func("layer", "uncompressed layer tar to add; may be repeated", func(path string) error {
-		layer, err := tarball.LayerFromFile(path)
+		layer, err := tarball.LayerFromFile(path, uncompressed)
 		o.layers = append(o.layers, layer)
 		return err
 	})

@@ -103,6 +103,20 @@ await() {
 	done
 }
 
+# lock_state lets one 'up' or 'down' at a time work on the state folder; the others wait.
+lock_state() {
+	while :; do
+		mkdir -p "$STATE"
+		exec 9>"$STATE/lock"
+		flock -n 9 || {
+			say "waiting for another 'cluster up' or 'down' on $STATE"
+			flock 9
+		}
+		# `down` removes the folder: a lock on a file that is gone is none.
+		[[ $STATE/lock -ef /proc/self/fd/9 ]] && return
+	done
+}
+
 # kubectl_admin talks to the cluster of this state folder, whatever KUBECONFIG says.
 kubectl_admin() { "$BIN/kubectl" --kubeconfig "$OUR_KUBECONFIG" "$@"; }
 

@@ -53,6 +53,11 @@ image_tar() {
 	tar=$IMAGE_CACHE/$name-$key.tar
 	if [[ ! -f $tar ]]; then
 		mkdir -p "$IMAGE_CACHE"
+		# One build at a time: two of one image would work in the same folders.
+		exec 8>"$IMAGE_CACHE/.lock"
+		flock 8
+	fi
+	if [[ ! -f $tar ]]; then
 		imagetar_build
 		say "building the image $(image_ref "$name")"
 		rm -f "$tar.part"

@@ -9,23 +9,28 @@ own_running() {
 }
 
 up_own() {
-	if own_running && node_ready; then
-		say "the cluster is up already (state in $STATE)"
-	else
+	if ! own_up; then
 		host_check
-		mkdir -p "$STATE"
-		exec 9>"$STATE/lock"
-		flock -n 9 || fail "another 'cluster up' or 'down' is at work on $STATE; wait for it"
-		host_packages
-		binaries_build
-		host_refuse_second
-		# Whatever an earlier cluster of this folder left when it was killed.
-		[[ ! -e $STATE/choices ]] || say "cleaning up after an earlier cluster"
-		own_clean
-		own_start
+		lock_state
+		own_up || own_make
 	fi
 	own_load "$@"
 	say "ready: eval \"\$(hack/cluster/cluster env)\""
+}
+
+own_up() {
+	own_running && node_ready || return
+	say "the cluster is up already (state in $STATE)"
+}
+
+own_make() {
+	host_packages
+	binaries_build
+	host_refuse_second
+	# Whatever an earlier cluster of this folder left when it was killed.
+	[[ ! -e $STATE/choices ]] || say "cleaning up after an earlier cluster"
+	own_clean
+	own_start
 }
 
 own_start() {
@@ -83,8 +88,7 @@ down_own() {
 		say "there is no cluster in $STATE"
 		return 0
 	}
-	exec 9>"$STATE/lock"
-	flock -n 9 || fail "another 'cluster up' or 'down' is at work on $STATE; wait for it"
+	lock_state
 	say "taking the cluster down"
 	own_clean
 	rm -rf --one-file-system "$STATE"
@@ -142,3 +146,5 @@ env_own() {
 	printf 'export PATH=%q:"$PATH"\n' "$BIN"
 	printf 'export CLUSTER_POSTGRES=%q\n' "$HOST_IP:$POSTGRES_PORT"
 }
+
+images_own() { images_build "$@"; }
