@@ -45,8 +45,8 @@ type GitSource struct {
 	Path string `json:"path,omitempty"`
 
 	// credentialsSecretRef names a Secret in this namespace with what the git server asks for: username and password
-	// (or token alone) for https, ssh-privatekey and known_hosts for ssh. It is mounted only in the container that
-	// fetches, never in dbt's.
+	// (or token alone) for https, with ca.crt where the server's certificate is signed by an authority of your own;
+	// ssh-privatekey and known_hosts for ssh. It is mounted only in the container that fetches, never in dbt's.
 	// +optional
 	CredentialsSecretRef *LocalObjectReference `json:"credentialsSecretRef,omitempty"`
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-const manifest = `{"metadata":{"env":{}},"nodes":{
+const manifest = `{"metadata":{"env":{},"adapter_type":"postgres"},"nodes":{
  "model.s.c":{"resource_type":"model","relation_name":"\"d\".\"c\"","depends_on":{"macros":[],"nodes":["model.s.b","model.s.b"]},"raw_code":"x"},
  "model.s.b":{"resource_type":"model","relation_name":"\"d\".\"b\"","depends_on":{"nodes":["source.s.r.a","seed.s.z"]}},
  "model.s.other":{"resource_type":"model","relation_name":null,"depends_on":{"nodes":["source.s.r.unused"]}},
@@ -21,6 +21,9 @@ func TestLineage(t *testing.T) {
 	m, err := ReadManifest(strings.NewReader(manifest))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if m.Adapter != "postgres" {
+		t.Errorf("Adapter = %q", m.Adapter)
 	}
 	want := Lineage{
 		Nodes: 6, Edges: 4,

@@ -12,6 +12,8 @@ import (
 // Manifest is the part of dbt's manifest.json (schema v12) that lineage is made of.
 // https://docs.getdbt.com/reference/artifacts/manifest-json
 type Manifest struct {
+	// Adapter is the name of the adapter, such as "postgres".
+	Adapter string
 	// Nodes are models, seeds, snapshots and sources by unique_id: what holds data. Tests, analyses and the like are not.
 	Nodes map[string]ManifestNode
 }
@@ -40,14 +42,28 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 	d := jsontext.NewDecoder(r, lenient)
 	m := &Manifest{Nodes: map[string]ManifestNode{}}
 	if err := object(d, func(key string) error {
-		if key == "nodes" || key == "sources" {
+		switch key {
+		case "nodes", "sources":
 			return m.readNodes(d)
+		case "metadata":
+			return m.readMetadata(d)
 		}
 		return d.SkipValue()
 	}); err != nil {
 		return nil, fmt.Errorf("reading manifest.json: %w", err)
 	}
 	return m, nil
+}
+
+func (m *Manifest) readMetadata(d *jsontext.Decoder) error {
+	var metadata struct {
+		Adapter string `json:"adapter_type"`
+	}
+	if err := json.UnmarshalDecode(d, &metadata, lenient); err != nil {
+		return fmt.Errorf("metadata: %w", err)
+	}
+	m.Adapter = metadata.Adapter
+	return nil
 }
 
 func (m *Manifest) readNodes(d *jsontext.Decoder) error {

@@ -155,7 +155,7 @@ func (r *Recorder) explain(e Event) {
 	switch text := firstNonEmpty(e.Data.Message, e.Data.Exception); {
 	case e.Level != "error":
 	case e.Code == "Z024" && text != "":
-		n.message = keep(text)
+		n.message = essence(text)
 	case n.message == "" && e.Code != "Z022":
 		n.message = essence(firstNonEmpty(text, e.Message))
 	}
@@ -204,11 +204,11 @@ func (r *Recorder) node(from Node) *node {
 	return n
 }
 
-// essence returns the part of an error that is for people: dbt 2.x puts its kind before it, and the query and a
-// backtrace behind it.
+// essence returns the part of an error that is for people. Behind it dbt 1.x puts where a file lies that is gone with
+// the pod, dbt 2.x the query and a backtrace.
 func essence(s string) string {
 	s = strings.TrimPrefix(strings.TrimSpace(s), "[error] ")
-	for _, behind := range []string{"\n   0: ", "\nQuery was:", "\n  Query was:"} {
+	for _, behind := range []string{"\n  compiled code at ", "\n   0: ", "\nQuery was:", "\n  Query was:"} {
 		if i := strings.Index(s, behind); i > 0 {
 			s = s[:i]
 		}

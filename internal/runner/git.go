@@ -66,7 +66,7 @@ func (r *Runner) fetchGit(ctx context.Context, g plan.Git) (project, error) {
 func (r *Runner) gitFetch(ctx context.Context, remote *git.Remote, g plan.Git, auth transport.AuthMethod) error {
 	fetch := func(depth int, specs ...config.RefSpec) error {
 		err := remote.FetchContext(ctx, &git.FetchOptions{
-			RemoteURL: g.URL, RefSpecs: specs, Depth: depth, Auth: auth, Tags: git.NoTags, Force: true,
+			RemoteURL: g.URL, RefSpecs: specs, Depth: depth, Auth: auth, CABundle: r.gitCA(g), Tags: git.NoTags, Force: true,
 		})
 		if errors.Is(err, git.NoErrAlreadyUpToDate) {
 			return nil

@@ -30,6 +30,7 @@ const (
 	keyToken      = "token"
 	keyPrivateKey = "ssh-privatekey"
 	keyKnownHosts = "known_hosts"
+	keyCA         = "ca.crt"
 )
 
 var errForbiddenHost = errors.New("the host has a link-local address, where cloud providers keep their credentials: no git is fetched from there")
@@ -88,6 +89,18 @@ func (r *Runner) gitAuth(g plan.Git) (transport.AuthMethod, error) {
 	}
 	// Servers that take a token as the password take any user name beside it.
 	return &githttp.BasicAuth{Username: firstNonEmpty(secret(keyUsername), "git"), Password: password}, nil
+}
+
+// gitCA returns the certificates that the server's may be signed by, beside those of the image.
+func (r *Runner) gitCA(g plan.Git) []byte {
+	if !g.Credentials {
+		return nil
+	}
+	b, err := os.ReadFile(filepath.Join(r.paths.GitCredentials, keyCA))
+	if err != nil {
+		return nil
+	}
+	return b
 }
 
 func (r *Runner) sshAuth(u *url.URL, secret func(string) string) (transport.AuthMethod, error) {

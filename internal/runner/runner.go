@@ -181,6 +181,8 @@ func (r *Runner) lineage() *journal.Lineage {
 		r.print.line("warn", "No lineage: "+err.Error())
 		return nil
 	}
+	// dbt 2.x names its adapter nowhere else.
+	r.report.Adapter = firstNonEmpty(r.report.Adapter, m.Adapter)
 	l := m.Lineage(r.record.Made())
 	out := &journal.Lineage{Nodes: l.Nodes, Edges: l.Edges, Inputs: l.Inputs, Outputs: l.Outputs}
 	for _, n := range l.Graph {

@@ -1,0 +1,111 @@
+package dbt
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// capture is what the recorder must make of one file of testdata; its README.md says how they were made.
+type capture struct {
+	engine, name string
+	exit         int
+	ending       Ending
+	counts       Counts
+	failed       string // unique_id of the one failed node
+	message      string // a part of the message
+}
+
+func captures() []capture {
+	v1 := []string{"dbt111", "dbt112", "dbt111-duckdb"}
+	const orders, noOrder = "model.shop.orders", "test.shop.no_order_is_returned"
+	c := []capture{
+		{engine: "dbt20", name: "build-ok", ending: EndedWell, counts: Counts{Success: 25}},
+		{engine: "dbt20", name: "test-warns", ending: EndedWell, counts: Counts{Success: 15, Warn: 1}},
+		{engine: "dbt20", name: "test-fails", exit: 1, ending: NodesFailed, counts: Counts{Success: 12, Fail: 1, Skipped: 3}, failed: noOrder, message: "1 of 16 nodes failed: test.shop.no_order_is_returned (fail): Got 25 results"},
+		{engine: "dbt20", name: "model-error", exit: 1, ending: NodesFailed, counts: Counts{Success: 9, Error: 1, Skipped: 5}, failed: orders, message: "ERROR: column orders.no_such_column does not exist"},
+		{engine: "dbt20", name: "parse-error", exit: 1, ending: DbtError, message: "syntax error: unexpected end of variable block, expected `,` (in models/marts/weekly_revenue.sql:3:29)"},
+		{engine: "dbt20", name: "missing-profile", exit: 1, ending: DbtError, message: "Profile 'no_such_profile' not found in profiles.yml"},
+		{engine: "dbt20", name: "no-connection", exit: 1, ending: DbtError, message: `connection to server at "127.0.0.1", port 1 failed: Connection refused`},
+		{engine: "dbt20", name: "slow-model", exit: 1, ending: NodesFailed, counts: Counts{Success: 15, Error: 1}, failed: "model.shop.slow", message: "Cancelled: SQL statement execution was cancelled"},
+	}
+	for _, engine := range v1 {
+		column, refused := "column orders.no_such_column does not exist", `connection to server at "127.0.0.1", port 1 failed: Connection refused`
+		if engine == "dbt111-duckdb" {
+			column, refused = `Values list "orders" does not have a column named "no_such_column"`, "Cannot open file"
+		}
+		c = append(c,
+			capture{engine: engine, name: "build-ok", ending: EndedWell, counts: Counts{Success: 25, NoOp: 1}},
+			capture{engine: engine, name: "test-warns", ending: EndedWell, counts: Counts{Success: 15, Warn: 1, NoOp: 1}},
+			capture{engine: engine, name: "test-fails", exit: 1, ending: NodesFailed, counts: Counts{Success: 12, Fail: 1, Skipped: 4}, failed: noOrder, message: "1 of 17 nodes failed: test.shop.no_order_is_returned (fail): Got 25 results, configured to fail if != 0"},
+			capture{engine: engine, name: "model-error", exit: 1, ending: NodesFailed, counts: Counts{Success: 9, Error: 1, Skipped: 6}, failed: orders, message: column},
+			capture{engine: engine, name: "parse-error", exit: 2, ending: DbtError, message: "unexpected '}', expected ')'"},
+			capture{engine: engine, name: "missing-profile", exit: 2, ending: DbtError, message: "Could not find profile named 'no_such_profile'"},
+			capture{engine: engine, name: "no-connection", exit: 2, ending: DbtError, message: refused},
+		)
+	}
+	for _, engine := range v1[:2] {
+		c = append(c,
+			capture{engine: engine, name: "freshness", ending: EndedWell, counts: Counts{Success: 4}},
+			capture{engine: engine, name: "slow-model", exit: 2, ending: NodesFailed, counts: Counts{Success: 15, Error: 1, NoOp: 1}, failed: "model.shop.slow"},
+		)
+	}
+	return c
+}
+
+func TestCaptures(t *testing.T) {
+	seen := map[string]bool{}
+	for _, want := range captures() {
+		file := "testdata/" + want.engine + "-" + want.name + ".jsonl"
+		seen[file] = true
+		t.Run(want.engine+"/"+want.name, func(t *testing.T) { replay(t, file, want) })
+	}
+	files, err := filepath.Glob("testdata/*.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !seen[f] {
+			t.Errorf("%s is not replayed: add what it must come to", f)
+		}
+	}
+}
+
+func replay(t *testing.T, file string, want capture) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := NewRecorder()
+	r.Begin()
+	for line := range bytes.Lines(b) {
+		e, ok := ParseEvent(bytes.TrimSpace(line))
+		if !ok {
+			t.Fatalf("no event: %.200s", line)
+		}
+		r.Observe(e)
+	}
+	ending, message := r.Judge("dbt build", Exit{Code: want.exit})
+	if ending != want.ending || !strings.Contains(message, want.message) {
+		t.Errorf("got %s %q, want %s with %q", ending, message, want.ending, want.message)
+	}
+	if strings.Contains(message, "/workspace") || strings.Contains(message, "<unknown>") {
+		t.Errorf("the message holds what is of no use once the pod is gone: %q", message)
+	}
+	if diff := cmp.Diff(want.counts, r.Counts()); diff != "" {
+		t.Errorf("counts: -want +got\n%s", diff)
+	}
+	if f := r.Failures(1); (len(f) == 1) != (want.failed != "") || len(f) == 1 && f[0].UniqueID != want.failed {
+		t.Errorf("failures: got %+v, want %q", f, want.failed)
+	}
+	if r.Version() == "" || r.InvocationID() == "" {
+		t.Errorf("version %q, invocation %q", r.Version(), r.InvocationID())
+	}
+	if counts := r.Counts(); r.Selected() != counts.Finished() && want.name != "slow-model" {
+		t.Errorf("Selected() = %d, %d finished", r.Selected(), counts.Finished())
+	}
+}
