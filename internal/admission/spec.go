@@ -24,6 +24,7 @@ func Project(spec *v1alpha1.DbtProjectSpec) error {
 			errs = append(errs, fmt.Errorf("spec.envFrom: the prefix %q makes names the operator owns: use %s", from.Prefix, instead))
 		}
 	}
+	errs = append(errs, unions(spec)...)
 	seen := map[string]string{}
 	for _, v := range spec.Volumes {
 		if other, taken := seen[v.MountPath]; taken {
@@ -32,6 +33,34 @@ func Project(spec *v1alpha1.DbtProjectSpec) error {
 		seen[v.MountPath] = v.Name
 	}
 	return errors.Join(errs...)
+}
+
+// unions repeats what the CRD says of unions, for objects that were stored before it said so.
+func unions(spec *v1alpha1.DbtProjectSpec) []error {
+	var errs []error
+	if src := spec.Source; set(src.Git != nil, src.ConfigMap != nil, src.Image != nil) != 1 {
+		errs = append(errs, errors.New("spec.source: exactly one of git, configMap and image must be set"))
+	}
+	if p := spec.Profiles; p != nil && set(p.SecretRef != nil, p.ConfigMapRef != nil) != 1 {
+		errs = append(errs, errors.New("spec.profiles: exactly one of secretRef and configMapRef must be set"))
+	}
+	for _, v := range spec.Volumes {
+		if set(v.ConfigMap != nil, v.Secret != nil, v.PersistentVolumeClaim != nil, v.EmptyDir != nil, v.Image != nil) != 1 {
+			errs = append(errs, fmt.Errorf("spec.volumes[%s]: exactly one of configMap, secret, persistentVolumeClaim, emptyDir and image must be set", v.Name))
+		}
+	}
+	return errs
+}
+
+// set counts what is set.
+func set(members ...bool) int {
+	n := 0
+	for _, m := range members {
+		if m {
+			n++
+		}
+	}
+	return n
 }
 
 func hasAudience(tokens []v1alpha1.Token, audience string) bool {

@@ -3,6 +3,7 @@ package runstatus
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -38,7 +39,7 @@ func setReport(s *v1alpha1.DbtRunStatus, r *journal.Report) {
 		Success: natural(res.Success), Warn: natural(res.Warn), Fail: natural(res.Fail), Error: natural(res.Error),
 		Skipped: natural(res.Skipped), NoOp: natural(res.NoOp), Reused: natural(res.Reused),
 	}
-	s.FailedNodes = ptr.To(natural(res.Fail) + natural(res.Error))
+	s.FailedNodes = ptr.To(sum(res.Fail, res.Error))
 	s.Nodes = ""
 	if total := max(natural(r.Selected), natural(r.Finished)); total > 0 {
 		s.Nodes = fmt.Sprintf("%d/%d", natural(r.Finished), total)
@@ -97,7 +98,8 @@ func relations(names []string) (out []string, whole bool) {
 	return out, len(names) <= maxRelations
 }
 
-// bound cuts a status to maxStatus: the graph goes first, from its end, then relations, then what is for comfort.
+// bound cuts a status to maxStatus: the graph goes first, from its end, then relations, then what is for comfort, and
+// last the ends of messages, which are kept once in the status and once in each condition.
 func bound(s *v1alpha1.DbtRunStatus) {
 	for size(s) > maxStatus {
 		l := s.Lineage
@@ -110,11 +112,21 @@ func bound(s *v1alpha1.DbtRunStatus) {
 			s.Failures = s.Failures[:len(s.Failures)/2]
 		case len(s.Commands) > 1:
 			s.Commands = s.Commands[len(s.Commands)/2:]
+		case len(s.Slowest) > 1:
+			s.Slowest = s.Slowest[:len(s.Slowest)/2]
+		case len(s.Message) > leastMessage:
+			s.Message = cut(s.Message, len(s.Message)/2)
+			for i := range s.Conditions {
+				s.Conditions[i].Message = s.Message
+			}
 		default:
 			return
 		}
 	}
 }
+
+// leastMessage is the length in bytes below which a message is not cut any more.
+const leastMessage = 256
 
 func size(s *v1alpha1.DbtRunStatus) int {
 	b, err := json.Marshal(s)
@@ -130,6 +142,11 @@ func millis(ms int64) *metav1.Time {
 		return nil
 	}
 	return ptr.To(metav1.NewTime(time.UnixMilli(ms).UTC().Truncate(time.Second)))
+}
+
+// sum adds counts that came from a pod, and stays a count.
+func sum(a, b int32) int32 {
+	return int32(min(int64(natural(a))+int64(natural(b)), math.MaxInt32)) //nolint:gosec // bounded
 }
 
 func natural(n int32) int32 { return max(0, n) }

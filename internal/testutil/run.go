@@ -138,3 +138,6 @@ func JSON(raw string) *apiextensionsv1.JSON { return &apiextensionsv1.JSON{Raw: 
 
 // Cancel asks a run to stop.
 func Cancel(run *v1alpha1.DbtRun) { run.Spec.Cancel = ptr.To(true) }
+
+// Ptr returns a pointer to a value.
+func Ptr[T any](v T) *T { return &v }

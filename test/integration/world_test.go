@@ -145,7 +145,7 @@ func (w *wire) wrap(next http.RoundTripper) http.RoundTripper {
 			_ = resp.Body.Close()
 		}
 		body := fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","status":"Failure","code":%d,"reason":%q,"message":"injected"}`,
-			status, map[int]metav1.StatusReason{409: metav1.StatusReasonConflict, 429: metav1.StatusReasonTooManyRequests, 503: metav1.StatusReasonServiceUnavailable}[status])
+			status, map[int]metav1.StatusReason{403: metav1.StatusReasonForbidden, 409: metav1.StatusReasonConflict, 429: metav1.StatusReasonTooManyRequests, 503: metav1.StatusReasonServiceUnavailable}[status])
 		return &http.Response{
 			StatusCode: status, Status: http.StatusText(status), Request: req, ProtoMajor: 1, ProtoMinor: 1,
 			Header: http.Header{"Content-Type": {"application/json"}}, Body: readCloser{strings.NewReader(body)}, ContentLength: int64(len(body)),
@@ -276,7 +276,9 @@ func (w *world) is(run *v1alpha1.DbtRun, what string, ok func(*v1alpha1.DbtRun) 
 		if err := admin.Get(w.Context(), client.ObjectKeyFromObject(run), fresh); err != nil {
 			return false, err.Error()
 		}
-		text, _ := yaml.Marshal(fresh)
+		found := fresh.DeepCopy()
+		found.ManagedFields = nil
+		text, _ := yaml.Marshal(found)
 		return ok(fresh), string(text) + "\nwrites: " + strings.Join(w.wire.count(), "\n")
 	})
 	return fresh

@@ -2,6 +2,7 @@ package dbtrun
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ import (
 type observed struct {
 	lifecycle.Input
 	group groupID
-	// replaced are runs of the group that this run waits for and whose controller does not know it yet.
+	// others are the active runs of the group that this run waits for.
 	others []types.NamespacedName
 }
 
@@ -64,7 +65,13 @@ func (r *Reconciler) gatherProject(ctx context.Context, seen *observed) error {
 			return fmt.Errorf("reading DbtProject %s of DbtRun %s/%s: %w", ref.Name, run.Namespace, run.Name, err)
 		}
 	}
-	commands, err := admission.Run(&run.Spec, projectSpec(run, project))
+	spec := projectSpec(run, project)
+	if spec == nil {
+		// An object that was stored before the rule that forbids it.
+		seen.Invalid = errors.New("neither spec.projectRef nor spec.project is set: create a DbtRun with one of them")
+		return nil
+	}
+	commands, err := admission.Run(&run.Spec, spec)
 	seen.Invalid = err
 	seen.Resolved = runjob.Resolve(run, project, commands)
 	return nil

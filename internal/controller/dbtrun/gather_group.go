@@ -91,10 +91,12 @@ func (r *Reconciler) gatherActive(ctx context.Context, seen *observed) error {
 }
 
 // settled reports whether the group no longer depends on a holder: the cache shows the Job it created, or the Job is
-// not there at all.
+// not there at all; or the holder itself is gone, before it could create one.
 func (r *Reconciler) settled(ctx context.Context, h holder) (bool, error) {
 	if h.job == "" {
-		return false, nil
+		run := &v1alpha1.DbtRun{}
+		err := r.client.Get(ctx, h.run, run)
+		return apierrors.IsNotFound(err) || err == nil && run.UID != h.uid, client.IgnoreNotFound(err)
 	}
 	key := types.NamespacedName{Namespace: h.run.Namespace, Name: h.job}
 	if err := r.client.Get(ctx, key, &batchv1.Job{}); !apierrors.IsNotFound(err) {

@@ -28,12 +28,19 @@ func (r *Reconciler) onJob() handler.Funcs {
 // onPod wakes the run whose name the pod carries, and the next run of its concurrency group. A pod that somebody
 // labelled by hand wakes a run for nothing; gather then leaves it out.
 func (r *Reconciler) onPod() handler.Funcs {
-	return each(func(object client.Object, q queue) {
+	funcs := each(func(object client.Object, q queue) {
 		enqueue(q, object.GetNamespace(), object.GetAnnotations()[v1alpha1.AnnotationRun])
-		if pod, ok := object.(*corev1.Pod); ok && activeGroupOfPod(pod) == nil || !object.GetDeletionTimestamp().IsZero() {
+		if pod, ok := object.(*corev1.Pod); ok && activeGroupOfPod(pod) == nil {
 			r.enqueueNext(q, object)
 		}
 	})
+	// A pod that is deleted at once is last seen running.
+	changed := funcs.DeleteFunc
+	funcs.DeleteFunc = func(ctx context.Context, e event.DeleteEvent, q queue) {
+		changed(ctx, e, q)
+		r.enqueueNext(q, e.Object)
+	}
+	return funcs
 }
 
 // each calls f for every created, changed and deleted object. These run outside the safety net of Reconcile, so they
