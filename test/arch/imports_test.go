@@ -114,10 +114,9 @@ func check(p pkg, rules map[string]rule, standard func(string) bool) []string {
 			findings = append(findings, fmt.Sprintf("%s imports %s, which it must not know (test/arch/rules_test.go)", name, strings.TrimPrefix(imported, module)))
 		}
 	}
-	for _, dep := range p.Deps {
-		if hasPrefix(dep, r.never) {
-			findings = append(findings, fmt.Sprintf("%s depends on %s, which it must never know, be it through another package (test/arch/rules_test.go)", name, dep))
-		}
+	// One forbidden package brings many with it: the first says enough.
+	if i := slices.IndexFunc(p.Deps, func(dep string) bool { return hasPrefix(dep, r.never) }); i >= 0 {
+		findings = append(findings, fmt.Sprintf("%s depends on %s, which it must never know, be it through another package (test/arch/rules_test.go)", name, p.Deps[i]))
 	}
 	return findings
 }
