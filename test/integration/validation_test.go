@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -193,6 +194,13 @@ func TestRunIsImmutable(t *testing.T) {
 	if err := admin.Create(t.Context(), cancelled); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		for _, run := range []*v1alpha1.DbtRun{base, cancelled} {
+			if err := admin.Delete(context.Background(), run); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 	for name, c := range map[string]struct {
 		reason string
 		from   *v1alpha1.DbtRun

@@ -1,0 +1,82 @@
+package admission_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	corev1 "k8s.io/api/core/v1"
+
+	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/admission"
+	"github.com/dbt-operator/dbt-operator/internal/testutil"
+)
+
+func TestProject(t *testing.T) {
+	project := func() *testutil.ProjectWrapper { return testutil.MakeDbtProject("shop") }
+	volume := func(name string) v1alpha1.Volume {
+		return v1alpha1.Volume{Name: name, MountPath: "/data", Secret: &v1alpha1.LocalObjectReference{Name: "s"}}
+	}
+	prefixed, none, profiles := project(), project(), project()
+	prefixed.Spec.EnvFrom = []corev1.EnvFromSource{{Prefix: "LD_"}}
+	none.Spec.Source = v1alpha1.Source{}
+	profiles.Spec.Profiles = &v1alpha1.Profiles{}
+	for name, c := range map[string]struct {
+		reason  string
+		project *testutil.ProjectWrapper
+		want    []string
+	}{
+		"valid":           {"nothing to say", project().Env("A", "b").Volume(volume("v")), nil},
+		"reserved":        {"input 18", project().Env("LD_PRELOAD", "x"), []string{"spec.env[LD_PRELOAD]: the operator owns this name"}},
+		"two at once":     {"a line for each", project().Env("HOME", "x").Env("PATH", "x"), []string{"spec.env[HOME]", "spec.env[PATH]"}},
+		"AWS":             {"another identity", project().Env("AWS_ROLE_ARN", "x"), []string{"spec.env[AWS_ROLE_ARN]: found without a token for sts.amazonaws.com"}},
+		"AWS with token":  {"its own identity", project().Env("AWS_ROLE_ARN", "x").Token("aws", "sts.amazonaws.com", 3600), nil},
+		"prefix":          {"names made by a prefix", prefixed, []string{`the prefix "LD_" makes names the operator owns`}},
+		"same folder":     {"which one", project().Volume(volume("a")).Volume(volume("b")), []string{"spec.volumes[b].mountPath: /data is taken by volume a"}},
+		"no source":       {"stored before the rule", none, []string{"spec.source: exactly one of"}},
+		"empty profiles":  {"stored before the rule", profiles, []string{"spec.profiles: exactly one of"}},
+		"volume, no kind": {"stored before the rule", project().Volume(v1alpha1.Volume{Name: "v", MountPath: "/v"}), []string{"spec.volumes[v]: exactly one of"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := admission.Project(&c.project.Spec)
+			if len(c.want) == 0 && err != nil {
+				t.Errorf("%s: %v", c.reason, err)
+			}
+			for _, part := range c.want {
+				if err == nil || !strings.Contains(err.Error(), part) {
+					t.Errorf("%s: got %v, want %q", c.reason, err, part)
+				}
+			}
+		})
+	}
+}
+
+func TestRun(t *testing.T) {
+	project := testutil.MakeDbtProject("shop")
+	run := func() *testutil.RunWrapper { return testutil.MakeDbtRun("r").Project("shop") }
+	for name, c := range map[string]struct {
+		reason  string
+		run     *testutil.RunWrapper
+		project *testutil.ProjectWrapper
+		want    [][]string
+		err     string
+	}{
+		"default":         {"no API server defaulted it", run(), project, [][]string{{"build"}}, ""},
+		"two":             {"in order", run().Command("seed", "dbt run -s a"), project, [][]string{{"seed"}, {"run", "-s", "a"}}, ""},
+		"bad one":         {"named by its place", run().Command("seed", "x"), project, nil, `spec.commands[1]: found "x"`},
+		"revision":        {"of a baked project", run().Revision("refs/heads/x"), project, nil, "spec.revision: set, but the project's source is not git"},
+		"revision of git": {"what it is for", run().Revision("refs/heads/x"), testutil.MakeDbtProject("shop").Git("https://example.com/x"), [][]string{{"build"}}, ""},
+		"bad project":     {"the project's fault is the run's", run(), testutil.MakeDbtProject("shop").Env("HOME", "x"), nil, "spec.env[HOME]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := admission.Run(&c.run.Spec, &c.project.Spec)
+			if (c.err == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%s: error %v, want %q", c.reason, err, c.err)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", c.reason, diff)
+			}
+		})
+	}
+}
