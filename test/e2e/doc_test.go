@@ -1,0 +1,4 @@
+// Package e2e proves the README's promises on a real cluster: a kubelet, containerd, dbt 1.11, 1.12 and 2.0, PostgreSQL
+// and DuckDB. It needs KUBECONFIG to name a cluster with the operator and the images of hack/cluster in it, and
+// CLUSTER_POSTGRES the address at which that cluster's PostgreSQL answers from here: `make test-e2e` sees to both.
+package e2e
