@@ -1,13 +1,13 @@
 package main
 
 import (
+	"compress/gzip"
 	"flag"
 	"fmt"
 	"os"
 	"runtime"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/compression"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -22,8 +22,8 @@ type options struct {
 	layers                        []v1.Layer
 }
 
-// uncompressed, because the tars never leave the machine: packing and unpacking would only cost time.
-var uncompressed = tarball.WithCompression(compression.None)
+// quick, because the tars never leave the machine: size hardly matters, time does.
+var quick = tarball.WithCompressionLevel(gzip.BestSpeed)
 
 // list is a flag that may be given several times.
 type list []string
@@ -68,7 +68,7 @@ func parse(args []string) (*options, error) {
 	fs.Var(&o.env, "env", "K=V added to the environment; may be repeated")
 	fs.Var(&o.entrypoint, "entrypoint", "an argument of the entry point; may be repeated")
 	fs.Func("layer", "uncompressed layer tar to add; may be repeated", func(path string) error {
-		layer, err := tarball.LayerFromFile(path, uncompressed)
+		layer, err := tarball.LayerFromFile(path, quick)
 		o.layers = append(o.layers, layer)
 		return err
 	})

@@ -41,7 +41,7 @@ func treeLayer(dst, src string) (v1.Layer, error) {
 	}
 	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(buf.Bytes())), nil
-	}, uncompressed)
+	}, quick)
 }
 
 // parents writes the folders above dst: an unpacker makes missing ones with modes of its own.

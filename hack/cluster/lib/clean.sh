@@ -3,16 +3,15 @@
 
 own_clean() {
 	recall
-	# The kubelet first, so that it starts nothing again.
+	# All state goes, so nothing needs a slow farewell but the database's and containerd's sockets and mounts. The kubelet
+	# first, so that it starts nothing again.
 	local name
-	for name in kubelet controller-manager scheduler proxy coredns; do stop "$name" TERM 5; done
-	containers_remove
+	for name in kubelet apiserver controller-manager scheduler proxy coredns etcd; do stop "$name" KILL 5; done
+	cgroup_kill
 	stop containerd TERM 10
 	shims_remove
 	cgroup_remove
 	stop postgres INT 10
-	stop apiserver TERM 3
-	stop etcd TERM 5
 	mounts_remove
 	network_remove
 	host_sysctls_restore
@@ -31,16 +30,7 @@ own_clean() {
 	rm -f "$STATE"/log/*.log
 }
 
-# containers_remove ends all containers through containerd, while that still answers.
-containers_remove() {
-	alive containerd || return 0
-	local id
-	for id in $(timeout 10 "$BIN/ctr" --address "$STATE/containerd/grpc.sock" --namespace k8s.io tasks ls -q 2>/dev/null); do
-		timeout 20 "$BIN/ctr" --address "$STATE/containerd/grpc.sock" --namespace k8s.io tasks rm --force "$id" >/dev/null 2>&1 || true
-	done
-}
-
-# shims_remove ends the shims that outlived a killed containerd: those whose own -address is our socket.
+# shims_remove ends containerd's shims, which outlive it: those of our binary whose -address is our socket.
 shims_remove() {
 	local dir pid
 	for dir in /proc/[0-9]*; do

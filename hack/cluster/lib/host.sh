@@ -53,7 +53,8 @@ host_network() {
 	[[ -n $subnet ]] || fail "no free address range among 10.88.0.0/16 to 10.127.0.0/16"
 	remember SUBNET "$subnet.0.0/24"
 	remember HOST_IP "$subnet.0.1"
-	ip link add cbr0 alias "dbt-operator-cluster:$STATE" type bridge
+	ip link add cbr0 type bridge
+	ip link set cbr0 alias "dbt-operator-cluster:$STATE"
 	ip addr add "$HOST_IP/24" dev cbr0
 	ip link set cbr0 up
 	# Between two pods of one bridge a Service's answer passes the address translation only with this.
@@ -95,15 +96,14 @@ host_sysctls_restore() {
 
 CGROUP=dbt-operator-$MARK
 
-# cgroup_roots prints the folders of the hierarchies in which the kubelet wants a group (one of them with cgroup v2).
-cgroup_roots() {
-	awk '$3 == "cgroup2" && $2 == "/sys/fs/cgroup" { print $2 } $3 == "cgroup" { print $2 }' /proc/mounts
-}
+# cgroup_roots prints the folders of all hierarchies, of version 1 and 2: the kubelet uses whichever are there.
+cgroup_roots() { awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/mounts; }
 
 cgroup_make() {
 	local root controller
 	for root in $(cgroup_roots); do
-		if [[ -f $root/cgroup.subtree_control ]]; then
+		# Where version 2 is the one in use, a child has the controllers that its parent hands down.
+		if [[ $root == /sys/fs/cgroup && -f $root/cgroup.subtree_control ]]; then
 			for controller in $(cat "$root/cgroup.controllers"); do
 				echo "+$controller" >"$root/cgroup.subtree_control" 2>/dev/null || true
 			done
@@ -124,16 +124,20 @@ cgroup_pids() {
 	done | sort -un
 }
 
-# cgroup_remove kills what is left in the group and removes it.
-cgroup_remove() {
-	local root pid i
+# cgroup_kill ends every process in the group: those of all pods.
+cgroup_kill() {
+	local pids pid i
 	for ((i = 0; i < 100; i++)); do
-		local pids
 		pids=$(cgroup_pids)
-		[[ -n $pids ]] || break
+		[[ -n $pids ]] || return 0
 		for pid in $pids; do kill -KILL "$pid" 2>/dev/null || true; done
 		sleep 0.05
 	done
+}
+
+cgroup_remove() {
+	local root
+	cgroup_kill
 	for root in $(cgroup_roots); do
 		[[ ! -d $root/$CGROUP ]] || find "$root/$CGROUP" -depth -type d -exec rmdir {} \; 2>/dev/null || true
 	done

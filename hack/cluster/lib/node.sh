@@ -34,6 +34,7 @@ containerd_start() {
 		[plugins."io.containerd.cri.v1.runtime".cni]
 		  bin_dirs = ["/usr/lib/cni"]
 		  conf_dir = "$STATE/cni"
+		  use_internal_loopback = true
 	T
 	mkdir -p "$STATE/cni"
 	# Masquerading is done by our own nftables table (host.sh); the plugin would write into the host's iptables.
