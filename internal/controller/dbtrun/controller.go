@@ -6,6 +6,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -71,10 +72,12 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, wor
 // Reconcile carries one run one step further.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	run := &v1alpha1.DbtRun{}
-	if err := r.client.Get(ctx, req.NamespacedName, run); err != nil {
+	if err := r.client.Get(ctx, req.NamespacedName, run); apierrors.IsNotFound(err) {
 		r.forget(req.NamespacedName)
 		r.behind.forget(req.NamespacedName)
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+		return ctrl.Result{}, nil
+	} else if err != nil {
+		return ctrl.Result{}, fmt.Errorf("reading DbtRun %s: %w", req, err)
 	}
 	if r.behind.is(req.NamespacedName, run) {
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil
