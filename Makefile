@@ -12,6 +12,7 @@ TOOLS     := $(BIN)/tools
 LDFLAGS   := -s -w -X main.version=$(VERSION)
 FUZZTIME  ?= 10s
 
+CLUSTER        := hack/cluster/cluster
 CONTROLLER_GEN := $(TOOLS)/controller-gen
 GOLANGCI_LINT  := $(TOOLS)/golangci-lint
 GOTESTSUM      := $(TOOLS)/gotestsum
@@ -31,21 +32,76 @@ help: ## List every target.
 deps: ## Install what is needed beside Go (Debian packages; needs root there, elsewhere it says what is missing).
 	hack/deps.sh
 
+.PHONY: demo
+demo: deps ## Bring up a cluster, install the operator, run the sample project and show what came of it.
+	hack/demo/demo.sh
+
 ##@ Build
 
 .PHONY: build
 build: ## Build the operator's binaries into bin/.
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/manager ./cmd/runner
+
+.PHONY: image
+image: ## Build the operator's image: into bin/images, or into the Docker engine where there is one.
+	$(CLUSTER) images operator
+
+.PHONY: install-manifest
+install-manifest: $(KUSTOMIZE) ## Write dist/install.yaml: everything an installation needs, in one file.
+	mkdir -p dist
+	$(KUSTOMIZE) build config/default >dist/install.yaml
 
 ##@ Test
 
 .PHONY: test
 test: deps $(GOTESTSUM) ## Run every test there is, level by level, and print one summary.
-	hack/test.sh unit
+	hack/test.sh unit fuzz integration e2e
 
 .PHONY: test-unit
 test-unit: $(GOTESTSUM) ## Run the unit tests and the import rules (seconds).
 	hack/test.sh unit
+
+.PHONY: test-integration
+test-integration: deps $(GOTESTSUM) ## Run the tests against a real API server and etcd.
+	hack/test.sh integration
+
+.PHONY: test-e2e
+test-e2e: deps $(GOTESTSUM) ## Run the tests on a real cluster with real dbt and PostgreSQL.
+	hack/test.sh e2e
+
+.PHONY: fuzz
+fuzz: $(GOTESTSUM) ## Fuzz every parser of foreign bytes, FUZZTIME (10s) each.
+	FUZZTIME=$(FUZZTIME) hack/test.sh fuzz
+
+##@ Cluster
+
+.PHONY: cluster-up
+cluster-up: deps ## Bring up the local cluster with the operator's and dbt's images in it.
+	$(CLUSTER) up
+
+.PHONY: cluster-down
+cluster-down: ## Take the local cluster down; nothing of it is left behind.
+	$(CLUSTER) down
+
+.PHONY: cluster-status
+cluster-status: ## Say what of the local cluster runs, and where.
+	$(CLUSTER) status
+
+.PHONY: deploy
+deploy: ## Build the operator and install it into the local cluster, or update it there.
+	hack/deploy.sh
+
+.PHONY: undeploy
+undeploy: ## Remove the operator, its CRDs, and with them all projects and runs, from the local cluster.
+	eval "$$($(CLUSTER) env)" && kubectl delete --ignore-not-found -k config/local
+
+.PHONY: install
+install: ## Install the CRDs alone into the local cluster, for `make run`.
+	eval "$$($(CLUSTER) env)" && kubectl apply -k config/crd
+
+.PHONY: run
+run: install ## Run the manager here, against the local cluster (its Deployment must not run beside it).
+	eval "$$($(CLUSTER) env)" && go run ./cmd/manager --runner-image=localhost/dbt-operator:dev --runner-delivery=image-volume --metrics-bind-address=0
 
 ##@ Check and generate
 

@@ -1,28 +1,74 @@
 #!/usr/bin/env bash
-# Runs test levels and prints one summary: `hack/test.sh unit integration e2e`.
+# Runs test levels and prints one summary: `hack/test.sh unit fuzz integration e2e`.
 #
 # All levels feed one gotestsum, so that failures of every level stand together at the end and the closing line counts
 # them all. A level that fails does not keep the next from running. What go test said is kept in bin/test/LEVEL.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+for each in "$@"; do
+  case $each in
+    unit | fuzz | integration | e2e) ;;
+    *)
+      echo "hack/test.sh: there is no level $each; there are unit, fuzz, integration and e2e" >&2
+      exit 2
+      ;;
+  esac
+done
+
 results=$PWD/bin/test
 rm -rf "$results"
 mkdir -p "$results"
 
-# Where the tests of a level are, and what they need: flags of go test, one a line.
-level_flags() {
+export FUZZTIME=${FUZZTIME:-5s}
+
+log() { echo "== $*" >&2; }
+
+# What a level needs before its tests can run.
+prepare_level() {
   case $1 in
-    unit) go list ./... | grep -vE '/test/(integration|e2e|bench)(/|$)' ;;
-    *) echo "hack/test.sh: there is no level $1; there is unit" >&2; return 2 ;;
+    integration) [ -n "${KUBEBUILDER_ASSETS:-}" ] || hack/cluster/cluster binaries >&2 ;;
+    e2e)
+      if ! hack/cluster/cluster status >/dev/null 2>&1; then
+        ours=yes
+      fi
+      hack/cluster/cluster up >&2 && hack/deploy.sh >&2
+      ;;
   esac
 }
 
 run_level() {
+  case $1 in
+    unit) go list ./... | grep -vE '/test/(integration|e2e|bench)(/|$)' | xargs go test -json ;;
+    fuzz) fuzz ;;
+    integration) go test -json -count=1 ./test/integration/... ;;
+    e2e)
+      eval "$(hack/cluster/cluster env)"
+      # Each test waits with deadlines of its own; this one is for a test that hangs all the same.
+      go test -json -count=1 -timeout 40m ./test/e2e/...
+      ;;
+  esac
+}
+
+# Every fuzz target, for a short time; its seeds run with the unit tests.
+fuzz() {
+  local file target status=0
+  while IFS=: read -r file target; do
+    go test -json -run '^$' -fuzz "^$target\$" -fuzztime "$FUZZTIME" "./$(dirname "$file")" || status=1
+  done < <(grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' api internal cmd | sed 's/func //' | sort)
+  return "$status"
+}
+
+level() {
   local level=$1 started=$SECONDS status=0
-  echo "== $level tests" >&2
-  readarray -t flags < <(level_flags "$level")
-  [ "${#flags[@]}" -gt 0 ] || return 2
-  go test -json "${flags[@]}" | tee "$results/$level.json" >&3 || status=$?
+  log "$level tests"
+  : >"$results/$level.json"
+  if prepare_level "$level"; then
+    run_level "$level" | tee "$results/$level.json" >&3 || status=$?
+  else
+    log "what the $level tests need could not be made; see above"
+    status=1
+  fi
   report_level "$level" "$((SECONDS - started))" "$status" >>"$results/summary"
   return "$status"
 }
@@ -41,20 +87,24 @@ report_level() {
 printf '%-12s %6s %7s %8s %8s\n' level tests failed skipped time >"$results/summary"
 mkfifo "$results/events"
 # The closing line comes last, below the table.
-bin/tools/gotestsum --format pkgname --format-hide-empty-pkg --raw-command -- cat "$results/events" > >(
-  awk -v table="$results/summary" '
-    /^DONE / {closing = $0; next}
-    {print; fflush()}
-    END {print ""; while ((getline line < table) > 0) print line; print ""; print closing}'
+(
+  bin/tools/gotestsum --format pkgname --format-hide-empty-pkg --raw-command -- cat "$results/events" |
+    awk -v table="$results/summary" '
+      /^DONE / {closing = $0; next}
+      {print; fflush()}
+      END {print ""; while ((getline line < table) > 0) print line; print ""; print closing}'
 ) &
 display=$!
 exec 3>"$results/events"
 failed=0
-for level in "$@"; do
-  run_level "$level" || failed=1
+ours=""
+for each in "$@"; do
+  level "$each" || failed=1
 done
+# A cluster that was brought up for the tests goes with them; one that was there stays.
+if [ -n "$ours" ] && [ -z "${KEEP_CLUSTER:-}" ]; then
+  hack/cluster/cluster down >&2 || failed=1
+fi
 exec 3>&-
 wait "$display" || failed=1
-# The table and the closing line are printed by a process of their own: let it end.
-wait
 exit "$failed"
