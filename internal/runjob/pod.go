@@ -1,6 +1,8 @@
 package runjob
 
 import (
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
@@ -25,7 +27,9 @@ func podTemplate(run *v1alpha1.DbtRun, r *Resolved, opts Options) (*corev1.PodTe
 	if err != nil {
 		return nil, err
 	}
-	planEnv := corev1.EnvVar{Name: plan.EnvVar, Value: encoded}
+	// Kubernetes expands $(NAME) and $$ in the values of variables; in JSON a $ stands only inside strings, and can be
+	// written so that nothing is found to expand.
+	planEnv := corev1.EnvVar{Name: plan.EnvVar, Value: strings.ReplaceAll(encoded, "$", `\u0024`)}
 	account := r.Project.ServiceAccountName
 	if account == "" {
 		account = defaultAccount
