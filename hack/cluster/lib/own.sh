@@ -12,7 +12,7 @@ up_own() {
 	if ! own_up; then
 		host_check
 		lock_state
-		own_up || own_make
+		own_up || own_make "$@"
 	fi
 	own_load "$@"
 	say "ready: eval \"\$(hack/cluster/cluster env)\""
@@ -30,7 +30,7 @@ own_make() {
 	# Whatever an earlier cluster of this folder left when it was killed.
 	[[ ! -e $STATE/choices ]] || say "cleaning up after an earlier cluster"
 	own_clean
-	own_start
+	own_start "$@"
 }
 
 own_start() {
@@ -51,6 +51,8 @@ own_start() {
 	await containerd 30 ctr_k8s version
 	# The sandbox image must be there before the kubelet's first pod; the others can come later.
 	image_load pause
+	own_load "$@" &
+	local loading=$!
 	await apiserver 120 kubectl_admin get --raw /readyz
 	say "starting the controllers, kubelet, kube-proxy and CoreDNS"
 	controllers_start
@@ -65,6 +67,7 @@ own_start() {
 	printf own >"$STATE/provider"
 	touch "$STATE/complete"
 	say "the cluster is up after $((SECONDS - begun)) s"
+	wait "$loading" || fail "the cluster is up, but an image could not be built or loaded; mend that, then: hack/cluster/cluster load"
 }
 
 # own_ports chooses a free port for each listener.
