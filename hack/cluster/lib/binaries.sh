@@ -30,7 +30,7 @@ binary() {
 	key=$(cat "$pins/go.mod" "$pins/go.sum" <(printf %s "$ldflags") | sha256sum | cut -c1-16)
 	[[ -x $BIN/$name && $(cat "$BIN/.$name.key" 2>/dev/null) == "$key" ]] && return
 	say "building $name"
-	(cd "$pins" && CGO_ENABLED=0 GOFLAGS=-mod=readonly quietly "$ROOT/bin/log/$name.log" \
+	(cd "$pins" && CGO_ENABLED=0 quietly "$ROOT/bin/log/$name.log" \
 		go build -trimpath -ldflags "$ldflags" -o "$BIN/$name" "$package")
 	printf %s "$key" >"$BIN/.$name.key"
 }

@@ -43,8 +43,8 @@ shims_remove() {
 
 # mounts_remove unmounts everything below our folders, the deepest first, until nothing is left.
 mounts_remove() {
-	local point round
-	for round in 1 2 3; do
+	local point
+	for _ in 1 2 3; do
 		while read -r point; do
 			umount "$point" 2>/dev/null || umount -l "$point" 2>/dev/null || true
 		done < <(awk -v a="$STATE/" -v b="$PG_RUN/" 'index($5, a) == 1 || index($5, b) == 1 { print $5 }' /proc/self/mountinfo | sort -r)

@@ -20,7 +20,7 @@ images_build() {
 	for name in "$@"; do say "$(image_ref "$name"): $(image_tar "$name")"; done
 }
 
-# digest_of prints a short digest of the content of files and folders, and of the words after --.
+# digest_of prints a short digest of the content of files and folders less Go tests, and of the words after --.
 digest_of() {
 	local paths=()
 	while [[ $# -gt 0 && $1 != -- ]]; do
@@ -28,7 +28,7 @@ digest_of() {
 		shift
 	done
 	{
-		find "${paths[@]}" -type f -print0 | sort -z | xargs -0 -r sha256sum
+		find "${paths[@]}" -type f ! -name '*_test.go' -print0 | sort -z | xargs -0 -r sha256sum
 		printf '%s ' "$@"
 	} | sed "s|$ROOT/||" | sha256sum | cut -c1-12
 }
