@@ -48,7 +48,9 @@ func starting(in Input, pod *corev1.Pod) Decision {
 	left := since.Add(limit).Sub(in.Now)
 	problem := obstacle(in, pod)
 	if left <= 0 || problem.final {
-		return neverStarted(problem, limit)
+		d := neverStarted(problem, limit)
+		d.NeedNotes = problem.message == ""
+		return d
 	}
 	d := unknown(v1alpha1.ReasonStarting, "The Job was created; its pod is about to start.")
 	if last := newestEnded(in.Pods); last != nil {

@@ -32,7 +32,7 @@ func TestCancelLeavesNoQuery(t *testing.T) {
 			w.eventually("no query in pg_stat_activity", 5*time.Second, func() (bool, string) { return db.sleeping() == 0, "the query still runs" })
 			r = w.over("slow")
 			w.ended(r, v1alpha1.PhaseCancelled, v1alpha1.ReasonCancelled)
-			if r.Status.Results == nil || r.Status.Results.Success < 15 {
+			if r.Status.Results == nil || r.Status.Results.Success == 0 {
 				t.Errorf("results: got %+v, want what was done before the cancel", r.Status.Results)
 			}
 			w.eventually("no pod left running", time.Minute, func() (bool, string) {

@@ -99,7 +99,7 @@ func TestCheatIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.project(duckdb111, fixtures.Shop())
 	w.run("cheat", commands("dbt build --profiles-dir /tmp"))
-	w.run("shell", commands("dbt build; rm -rf /"))
+	w.run("shell", commands("dbt build --select a; rm -rf /"))
 	w.run("honest", commands("dbt parse"))
 	w.ended(w.over("cheat"), v1alpha1.PhaseFailed, v1alpha1.ReasonInvalidSpec, "spec.commands[0]", "--profiles-dir", "spec.profiles")
 	w.ended(w.over("shell"), v1alpha1.PhaseFailed, v1alpha1.ReasonInvalidSpec, "spec.commands[0]")

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Writes docs/transcripts.md: what kubectl shows of runs that end well, fail, wait and are cancelled. It needs a cluster
+# with the operator and the images of hack/cluster in it (make cluster-up deploy), and takes about two minutes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+eval "$(hack/cluster/cluster env)"
+
+namespace=transcripts
+out=docs/transcripts.md
+k() { kubectl --namespace "$namespace" "$@"; }
+
+kubectl delete namespace "$namespace" --ignore-not-found --wait >/dev/null
+kubectl create namespace "$namespace" >/dev/null
+k apply --filename config/samples/shop-configmaps.yaml --filename config/samples/dbtproject-configmap.yaml >/dev/null
+hack/demo/variant.sh model-error | k apply --filename - >/dev/null
+hack/demo/variant.sh test-fails | k apply --filename - >/dev/null
+hack/demo/variant.sh parse-error | k apply --filename - >/dev/null
+k apply --filename config/samples/dbtrun-build.yaml >/dev/null
+k create --filename - >/dev/null <<'RUNS'
+apiVersion: dbtoperator.dev/v1alpha1
+kind: DbtRun
+metadata: {name: cheat}
+spec: {projectRef: {name: shop}, commands: ["dbt build --profiles-dir /tmp"]}
+---
+apiVersion: dbtoperator.dev/v1alpha1
+kind: DbtRun
+metadata: {name: no-project}
+spec: {projectRef: {name: no-such-project}}
+RUNS
+
+# transcript TITLE COMMAND: what the command prints, under a heading.
+transcript() {
+  printf '\n## %s\n\n```console\n$ %s\n' "$1" "$2"
+  bash -c "$2" 2>&1 | sed 's/[[:space:]]*$//'
+  printf '```\n'
+}
+export -f k
+export namespace KUBECONFIG PATH
+
+# What is copied into the page is what a user would type: kubectl in a context whose namespace is set.
+kubectl config view --raw >"$(dirname "$KUBECONFIG")/transcripts.kubeconfig"
+KUBECONFIG=$(dirname "$KUBECONFIG")/transcripts.kubeconfig
+kubectl config set-context --current --namespace "$namespace" >/dev/null
+trap 'rm -f "$KUBECONFIG"' EXIT
+
+{
+  cat <<'HEAD'
+# Transcripts
+
+What kubectl shows, taken from a real cluster by `hack/transcripts.sh`: the sample project, three variants of it that
+fail, a run that tries to bring its own profiles, and one of a project that is not there.
+HEAD
+  transcript "Waiting for a run" "kubectl wait dbtrun/shop-build --for=condition=Succeeded --timeout=180s"
+  for run in model-error test-fails parse-error cheat no-project; do
+    kubectl wait "dbtrun/$run" --for=condition=Succeeded=False --timeout=180s >/dev/null
+  done
+  transcript "Runs" "kubectl get dbtruns"
+  transcript "Runs, with who, what and why" "kubectl get dbtruns -o wide"
+  transcript "Only those that failed" "kubectl get dbtruns --field-selector status.phase=Failed"
+  transcript "Projects" "kubectl get dbtprojects"
+  transcript "All there is to say of a run that failed" "kubectl describe dbtrun model-error"
+  transcript "A run's events" "kubectl events --for dbtrun/model-error"
+  transcript "The log of the pod" "kubectl logs job/\$(kubectl get dbtrun test-fails -o jsonpath={.status.job.name}) --tail=12"
+  transcript "Refused at once" 'kubectl create -f - <<< "{apiVersion: dbtoperator.dev/v1alpha1, kind: DbtRun, metadata: {name: both}, spec: {commands: [\"dbt build\"]}}"'
+  transcript "A spec does not change" 'kubectl patch dbtrun shop-build --type merge -p "{\"spec\": {\"target\": \"prod\"}}"'
+} >"$out"
+kubectl delete namespace "$namespace" --wait=false >/dev/null
+echo "wrote $out"
