@@ -150,12 +150,16 @@ func TestCompute(t *testing.T) {
 			in := failed()
 			in.Resolved = nil
 			return in
-		}, func(s v1alpha1.DbtRunStatus) string { return cmp.Diff(&v1alpha1.ProjectStatus{Name: "shop"}, s.Project) }},
+		}, func(s v1alpha1.DbtRunStatus) string {
+			return cmp.Diff(&v1alpha1.ProjectStatus{Name: "shop"}, s.Project)
+		}},
 		"broken annotation": {"fault 20", func() runstatus.Input {
 			in := running()
 			in.Job = testutil.MakeJob("j", "u").Annotate(v1alpha1.AnnotationProject, "shop").Annotate(v1alpha1.AnnotationProjectGeneration, "-5").Obj()
 			return in
-		}, func(s v1alpha1.DbtRunStatus) string { return cmp.Diff(&v1alpha1.ProjectStatus{Name: "shop"}, s.Project) }},
+		}, func(s v1alpha1.DbtRunStatus) string {
+			return cmp.Diff(&v1alpha1.ProjectStatus{Name: "shop"}, s.Project)
+		}},
 		"overflow": {"the CRD refuses negative counts, and so would end the run's updates", func() runstatus.Input {
 			in := failed()
 			in.Pods = pods(testutil.MakePod("a").Exits(10, "Error", now))
