@@ -12,6 +12,14 @@ before=$(state)
 step generated code, CRDs, roles and API reference
 make --no-print-directory generate manifests api-docs
 
+step go.mod and go.sum
+for module in . hack/tools hack/cluster; do
+  if ! go -C "$module" mod tidy -diff; then
+    echo "run go mod tidy in $module and commit" >&2
+    exit 1
+  fi
+done
+
 step gofmt
 unformatted=$(git ls-files '*.go' | xargs gofmt -l)
 if [ -n "$unformatted" ]; then
