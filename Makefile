@@ -73,6 +73,15 @@ test-e2e: deps $(GOTESTSUM) ## Run the tests on a real cluster with real dbt and
 fuzz: $(GOTESTSUM) ## Fuzz every parser of foreign bytes, FUZZTIME (10s) each.
 	FUZZTIME=$(FUZZTIME) hack/test.sh fuzz
 
+##@ Benchmarks
+
+.PHONY: bench
+bench: bench-overhead ## Run every benchmark.
+
+.PHONY: bench-overhead
+bench-overhead: deps ## Time a DbtRun beside a hand-written Job of the same image and command (N=7 of each).
+	hack/bench-overhead.sh $(N)
+
 ##@ Cluster
 
 .PHONY: cluster-up
