@@ -9,12 +9,13 @@ own_running() {
 }
 
 up_own() {
-	if ! own_up; then
+	if own_up; then
+		own_load "$@"
+	else
 		host_check
 		lock_state
-		own_up || own_make "$@"
+		if own_up; then own_load "$@"; else own_make "$@"; fi
 	fi
-	own_load "$@"
 	say "ready: eval \"\$(hack/cluster/cluster env)\""
 }
 
@@ -51,8 +52,11 @@ own_start() {
 	await containerd 30 ctr_k8s version
 	# The sandbox image must be there before the kubelet's first pod; the others can come later.
 	image_load pause
-	own_load "$@" &
+	own_load "$@" 9>&- &
 	local loading=$!
+	# When `up` fails, images must not go on into the cluster that the next `up` makes.
+	# shellcheck disable=SC2064
+	trap "kill $loading 2>/dev/null || true" EXIT
 	await apiserver 120 kubectl_admin get --raw /readyz
 	say "starting the controllers, kubelet, kube-proxy and CoreDNS"
 	controllers_start
@@ -68,6 +72,7 @@ own_start() {
 	touch "$STATE/complete"
 	say "the cluster is up after $((SECONDS - begun)) s"
 	wait "$loading" || fail "the cluster is up, but an image could not be built or loaded; mend that, then: hack/cluster/cluster load"
+	trap - EXIT
 }
 
 # own_ports chooses a free port for each listener.
