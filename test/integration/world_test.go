@@ -81,15 +81,19 @@ func (w *world) halt() {
 }
 
 // makeManager makes a manager as cmd/manager does, under the shipped roles.
-func makeManager(t testing.TB, over *wire, clk *shifted, namespaces []string) ctrl.Manager {
+func makeManager(t testing.TB, over *wire, clk *shifted, namespaces []string, change ...func(*ctrl.Options)) ctrl.Manager {
 	t.Helper()
 	cfg := rest.CopyConfig(operator)
 	cfg.Wrap(over.wrap)
-	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
+	opts := ctrl.Options{
 		Scheme: scheme, Cache: controller.CacheOptions(namespaces),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
-	})
+	}
+	for _, c := range change {
+		c(&opts)
+	}
+	mgr, err := ctrl.NewManager(cfg, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
