@@ -97,8 +97,9 @@ func (r *Runner) spawn(ctx context.Context, p project, words []string) (ended, e
 	var stderr tail
 	out := &lineWriter{emit: r.observe}
 	errs := &lineWriter{emit: func(line []byte) {
-		stderr.add(string(line))
-		r.print.line("error", string(line))
+		clean := r.redact.Clean(string(line))
+		stderr.add(clean)
+		r.print.line("error", clean)
 	}}
 	r.record.Begin()
 	before := oomKills(r.paths.Root)
@@ -124,8 +125,12 @@ func (r *Runner) observe(line []byte) {
 		r.print.line("info", string(line))
 		return
 	}
-	r.record.Observe(e)
 	r.print.event(e, line)
+	// The recorder cuts long texts, so they are redacted before.
+	for _, s := range []*string{&e.Message, &e.Data.Message, &e.Data.Exception} {
+		*s = r.redact.Clean(*s)
+	}
+	r.record.Observe(e)
 }
 
 // grace returns how long dbt may take to end: the pod's grace period, less what the report takes.

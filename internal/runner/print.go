@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"regexp"
 	"sync"
 	"time"
 
@@ -40,18 +39,14 @@ func newPrinter(out io.Writer, redact *Redactor, format string, id plan.Identity
 	return p
 }
 
-// colours are ANSI sequences as they stand inside a JSON string.
-var colours = regexp.MustCompile(`\\u001[bB]\[[0-9;]*[A-Za-z]`)
-
 const maxPrinted = 16 << 10
 
 // event prints one of dbt's events, whose line is raw.
 func (p *printer) event(e dbt.Event, raw []byte) {
 	if p.json {
-		if bytes.Contains(raw, []byte(`\u001`)) {
-			raw = colours.ReplaceAll(raw, nil)
+		if members, ok := p.redact.members(raw, identityNames); ok {
+			p.writeJSON(members)
 		}
-		p.writeJSON(p.redact.String(text.Clean(string(raw), maxLine)))
 		return
 	}
 	// dbt 2.x writes its debug lines to standard output even when they were not asked for.
@@ -59,15 +54,15 @@ func (p *printer) event(e dbt.Event, raw []byte) {
 		return
 	}
 	clock := p.now().UTC().Format(time.TimeOnly)
-	if len(e.Time) >= len("2006-01-02T15:04:05") {
-		clock = text.Line(e.Time[11:19], 8)
+	if at, err := time.Parse(time.RFC3339Nano, e.Time); err == nil {
+		clock = at.UTC().Format(time.TimeOnly)
 	}
-	p.write(clock + "  " + p.redact.String(text.Clean(e.Message, maxPrinted)))
+	p.write(clock + "  " + text.Cut(p.redact.Clean(e.Message), maxPrinted))
 }
 
 // line prints a line that is no event: from dbt's standard error, from a hook, from the runner itself.
 func (p *printer) line(level, s string) {
-	s = p.redact.String(text.Clean(s, maxPrinted))
+	s = text.Cut(p.redact.Clean(s), maxPrinted)
 	if !p.json {
 		p.write(p.now().UTC().Format(time.TimeOnly) + "  " + s)
 		return
@@ -76,18 +71,16 @@ func (p *printer) line(level, s string) {
 		"level": level, "msg": s, "name": "Output", "ts": p.now().UTC().Format(time.RFC3339Nano),
 	}})
 	if err == nil {
-		p.writeJSON(string(b))
+		p.writeJSON(b[1:])
 	}
 }
 
-func (p *printer) writeJSON(object string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_ = p.out.WriteByte('{')
-	_, _ = p.out.Write(p.identity)
-	_, _ = p.out.WriteString(object[1:])
-	_ = p.out.WriteByte('\n')
-	_ = p.out.Flush()
+// identityNames are the members of a line that are the runner's to set.
+var identityNames = []string{"run", "namespace", "runUID", "project"}
+
+// writeJSON writes an object, given without its opening brace, with the run's identity before it.
+func (p *printer) writeJSON(members []byte) {
+	p.write("{" + string(p.identity) + string(members))
 }
 
 // write never fails the run: a log that nobody can take is no reason to stop dbt.

@@ -3,14 +3,16 @@ package runner
 import (
 	"bytes"
 	"encoding/json"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf16"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/dbt-operator/dbt-operator/internal/dbt/text"
 )
 
 // Redactor replaces secrets in text by "***": values it knows, JSON Web Tokens, and the user information of URLs.
@@ -22,31 +24,27 @@ const (
 	// minSecret is the length from which a value is replaced wherever it occurs. Shorter ones ("dbt", "prod") are also
 	// ordinary words: replacing them would hide more of the log than it protects.
 	minSecret = 6
-	// maxSecretFile bounds the files that secrets are read from.
-	maxSecretFile = 64 << 10
 )
 
 var (
 	// jwt matches a token in compact serialization (RFC 7519): three base64url parts, the first a JSON object.
 	jwt = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`)
-	// userinfo matches what stands before the host of a URL (RFC 3986, section 3.2.1).
-	userinfo = regexp.MustCompile(`://[^/\s"'@]+@`)
-	// secretName matches names under which people keep secrets.
-	secretName = regexp.MustCompile(`(?i)(pass|secret|token|credential|private_?key|api_?key|^key$)`)
+	// userinfo matches what stands before the host of a URL (RFC 3986, section 3.2.1), an @ in a password included.
+	userinfo = regexp.MustCompile(`://[^/?#\s"']+@`)
 )
 
 // NewRedactor returns a redactor of the given secrets. A secret of several lines is redacted line by line as well.
 func NewRedactor(secrets []string) *Redactor {
 	all := map[string]bool{}
 	for _, s := range secrets {
-		for _, part := range append(strings.Split(s, "\n"), s) {
-			part = strings.TrimSpace(part)
-			if len(part) < minSecret {
+		// A key kept in a variable often has its line breaks written as \n.
+		parts := append(strings.Split(strings.ReplaceAll(s, `\n`, "\n"), "\n"), s)
+		for _, part := range parts {
+			if part = strings.TrimSpace(part); len(part) < minSecret {
 				continue
 			}
-			all[part] = true
-			if b, err := json.Marshal(part); err == nil {
-				all[string(b[1:len(b)-1])] = true // as it stands inside a JSON string
+			for _, form := range forms(part) {
+				all[form] = true
 			}
 		}
 	}
@@ -66,6 +64,40 @@ func NewRedactor(secrets []string) *Redactor {
 	return &Redactor{known: strings.NewReplacer(pairs...)}
 }
 
+// forms returns a value as it stands in text, inside a JSON string (as Go, Rust and Python write it), and in a URL.
+func forms(s string) []string {
+	out := []string{s, url.QueryEscape(s), url.PathEscape(s)}
+	for _, html := range []bool{true, false} {
+		var b bytes.Buffer
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(html)
+		if e.Encode(s) != nil {
+			continue
+		}
+		inside := strings.TrimSuffix(b.String(), "\n")
+		inside = inside[1 : len(inside)-1]
+		out = append(out, inside, ascii(inside))
+	}
+	return out
+}
+
+// ascii writes all but ASCII as JSON escapes, as Python does.
+func ascii(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r < 0x80:
+			b.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}
+
 // String returns s without secrets.
 func (r *Redactor) String(s string) string {
 	if r.known != nil {
@@ -80,71 +112,56 @@ func (r *Redactor) String(s string) string {
 	return s
 }
 
-// secrets returns the values that must not leave the pod: the named variables, variables whose name says so, dbt's
-// own secret variables, token files, and what profiles.yml keeps under names that say so.
-func secrets(environ, named []string, profiles string, tokens string) []string {
-	var out []string
-	for _, e := range environ {
-		name, value, _ := strings.Cut(e, "=")
-		if slices.Contains(named, name) || strings.HasPrefix(name, "DBT_ENV_SECRET_") || secretName.MatchString(name) {
-			if !strings.HasPrefix(value, "/") { // the path of a secret's file is none
-				out = append(out, value)
+// Clean returns s without secrets and without what does more to a terminal than show text. Secrets are looked for in
+// the clean text, and before anything is cut off: half a secret is not found.
+func (r *Redactor) Clean(s string) string { return r.String(text.Clean(s, maxLine)) }
+
+// members returns a JSON object without its opening brace: every name, string and number clean and redacted by itself,
+// so that the result is JSON whatever a secret looks like. Members named in without are left out at the top. It
+// returns false when raw is no JSON object.
+func (r *Redactor) members(raw []byte, without []string) ([]byte, bool) {
+	lenient := []jsontext.Options{jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)}
+	in := jsontext.NewDecoder(bytes.NewReader(raw), lenient...)
+	var b bytes.Buffer
+	out := jsontext.NewEncoder(&b, lenient...)
+	for {
+		t, err := in.ReadToken()
+		if err != nil {
+			return nil, false
+		}
+		if t, ok := r.token(t); !ok || in.StackDepth() != 1 || !isName(in) || !slices.Contains(without, t.String()) {
+			err = out.WriteToken(t)
+		} else {
+			err = in.SkipValue()
+		}
+		if err != nil {
+			return nil, false
+		}
+		if in.StackDepth() == 0 {
+			object := bytes.TrimSpace(b.Bytes())
+			if object[0] != '{' {
+				return nil, false
 			}
+			return object[1:], true
 		}
 	}
-	out = append(out, fileSecrets(tokens)...)
-	if profiles != "" {
-		out = append(out, profileSecrets(filepath.Join(profiles, "profiles.yml"))...)
-	}
-	return out
 }
 
-// fileSecrets returns the content of each file in a folder.
-func fileSecrets(folder string) []string {
-	var out []string
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return nil
-	}
-	for _, e := range entries {
-		if b, err := readSmall(filepath.Join(folder, e.Name())); err == nil {
-			out = append(out, string(bytes.TrimSpace(b)))
+// isName reports whether the token that was read last is the name of an object's member.
+func isName(in *jsontext.Decoder) bool {
+	kind, n := in.StackIndex(in.StackDepth())
+	return kind == '{' && n%2 == 1
+}
+
+// token returns a token clean and redacted, and whether it is a string.
+func (r *Redactor) token(t jsontext.Token) (jsontext.Token, bool) {
+	switch t.Kind() {
+	case '"':
+		return jsontext.String(r.Clean(t.String())), true
+	case '0':
+		if n := t.String(); r.String(n) != n {
+			return jsontext.String(redacted), false
 		}
 	}
-	return out
-}
-
-func profileSecrets(path string) []string {
-	b, err := readSmall(path)
-	if err != nil {
-		return nil
-	}
-	var doc yaml.Node
-	if yaml.Unmarshal(b, &doc) != nil {
-		return nil
-	}
-	var out []string
-	var walk func(n *yaml.Node)
-	walk = func(n *yaml.Node) {
-		for i, c := range n.Content {
-			isValue := n.Kind == yaml.MappingNode && i%2 == 1
-			if isValue && c.Kind == yaml.ScalarNode && secretName.MatchString(n.Content[i-1].Value) && !strings.Contains(c.Value, "{{") {
-				out = append(out, c.Value)
-			}
-			walk(c)
-		}
-	}
-	walk(&doc)
-	return out
-}
-
-func readSmall(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxSecretFile {
-		return nil, fs.ErrInvalid
-	}
-	return os.ReadFile(path)
+	return t, false
 }

@@ -55,15 +55,22 @@ type Runner struct {
 // New returns a runner of a plan.
 func New(c Config) *Runner {
 	useSafeHTTP()
-	redact := NewRedactor(append(
-		secrets(c.Environ, c.Plan.SecretEnv, c.Plan.ProfilesDir, c.Paths.Tokens),
-		fileSecrets(c.Paths.GitCredentials)...))
-	return &Runner{
+	r := &Runner{
 		plan: c.Plan, environ: c.Environ, paths: c.Paths, folders: folders{workspace: c.Paths.Workspace},
-		now: c.Now, redact: redact, record: dbt.NewRecorder(),
-		print:  newPrinter(c.Stdout, redact, c.Plan.LogFormat, c.Plan.Run, c.Now),
+		now: c.Now, record: dbt.NewRecorder(),
+		print:  newPrinter(c.Stdout, nil, c.Plan.LogFormat, c.Plan.Run, c.Now),
 		report: journal.Report{RunUID: c.Plan.Run.UID},
 	}
+	r.learnSecrets(c.Plan.ProfilesDir)
+	return r
+}
+
+// learnSecrets reads what must not leave the pod, profiles.yml in the given folder included. It must not be called
+// while dbt runs.
+func (r *Runner) learnSecrets(profiles string) {
+	r.redact = NewRedactor(append(
+		secrets(r.environ, r.plan.SecretEnv, profiles, r.paths.Tokens), fileSecrets(r.paths.GitCredentials)...))
+	r.print.redact = r.redact
 }
 
 // Run fetches the source, runs the commands and leaves the report. It returns the process's exit code. When ctx is
@@ -97,6 +104,9 @@ func (r *Runner) work(ctx context.Context) error {
 	if err := p.check(kindOf(r.plan.Source)); err != nil {
 		return err
 	}
+	if r.plan.ProfilesDir == "" {
+		r.learnSecrets(p.Dir)
+	}
 	if p, err = r.ready(ctx, p); err != nil {
 		return err
 	}
@@ -125,7 +135,7 @@ func (r *Runner) end(err error) {
 	default:
 		r.report.Outcome = journal.InvalidPlan
 	}
-	r.report.Message = r.redact.String(err.Error())
+	r.report.Message = r.redact.Clean(err.Error())
 }
 
 // stopped is the error of a command that did not end well.
@@ -160,13 +170,47 @@ func (r *Runner) collect() {
 	out.Selected, out.Finished = r.record.Selected(), c.Finished()
 	for _, f := range r.record.Failures(journal.MaxFailures) {
 		out.Failures = append(out.Failures, journal.Failure{
-			UniqueID: f.UniqueID, ResourceType: f.ResourceType, Status: f.Status, Message: r.redact.String(f.Message), Path: f.Path,
+			UniqueID: f.UniqueID, ResourceType: f.ResourceType, Status: f.Status, Message: f.Message, Path: f.Path,
 		})
 	}
 	for _, n := range r.record.Slowest(journal.MaxSlowest) {
 		out.Slowest = append(out.Slowest, journal.NodeTime{UniqueID: n.UniqueID, Seconds: n.Seconds})
 	}
 	out.Lineage = r.lineage()
+	r.redactReport()
+}
+
+// redactReport redacts every text of the report that comes from dbt or from the project.
+func (r *Runner) redactReport() {
+	out := &r.report
+	texts := []*string{&out.Message, &out.Dbt, &out.Adapter}
+	for i := range out.Commands {
+		texts = append(texts, &out.Commands[i].Command, &out.Commands[i].InvocationID)
+	}
+	for i := range out.Failures {
+		f := &out.Failures[i]
+		texts = append(texts, &f.UniqueID, &f.ResourceType, &f.Status, &f.Message, &f.Path)
+	}
+	for i := range out.Slowest {
+		texts = append(texts, &out.Slowest[i].UniqueID)
+	}
+	if l := out.Lineage; l != nil {
+		for _, names := range [][]string{l.Inputs, l.Outputs} {
+			for i := range names {
+				texts = append(texts, &names[i])
+			}
+		}
+		for i := range l.Graph {
+			n := &l.Graph[i]
+			texts = append(texts, &n.ID, &n.Relation)
+			for j := range n.DependsOn {
+				texts = append(texts, &n.DependsOn[j])
+			}
+		}
+	}
+	for _, s := range texts {
+		*s = r.redact.Clean(*s)
+	}
 }
 
 // lineage reads the manifest that dbt left. What cannot be read is no reason to call a run failed.
