@@ -100,15 +100,6 @@ func (w *world) over(name string) *v1alpha1.DbtRun {
 	return r
 }
 
-// reaches waits for a phase.
-func (w *world) reaches(name string, phase v1alpha1.Phase) {
-	w.Helper()
-	w.eventually("DbtRun "+name+" being "+string(phase), patience, func() (bool, string) {
-		r := w.get(name)
-		return r.Status.Phase == phase, string(r.Status.Phase) + ": " + r.Status.Message
-	})
-}
-
 // ended fails unless the run ended with the reason and a message that holds each part.
 func (w *world) ended(r *v1alpha1.DbtRun, phase v1alpha1.Phase, reason string, parts ...string) {
 	w.Helper()
