@@ -21,7 +21,7 @@ import (
 	"github.com/dbt-operator/dbt-operator/internal/text"
 )
 
-// +kubebuilder:rbac:groups=dbtoperator.dev,resources=dbtprojects,verbs=get;list;watch
+// +kubebuilder:rbac:groups=dbtoperator.dev,resources=dbtprojects,verbs=list;watch
 // +kubebuilder:rbac:groups=dbtoperator.dev,resources=dbtprojects/status,verbs=patch
 
 // Reconciler keeps the status of DbtProjects.
