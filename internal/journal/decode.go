@@ -49,7 +49,7 @@ func Decode(b []byte) (Report, error) {
 
 func (o Outcome) known() bool {
 	switch o {
-	case Succeeded, NodesFailed, DbtError, SourceFailed, SourceUnavailable, InvalidPlan, Interrupted:
+	case Succeeded, NodesFailed, DbtError, SourceFailed, SourceUnavailable, InvalidPlan, Interrupted, OutOfMemory:
 		return true
 	default:
 		return false

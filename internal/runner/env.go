@@ -37,6 +37,10 @@ var owned = []string{
 func environment(container []string, f folders, id plan.Identity) []string {
 	env := slices.DeleteFunc(slices.Clone(container), func(e string) bool {
 		name, _, _ := strings.Cut(e, "=")
+		// dbt takes each of its variables under a second name too, since 1.11.
+		if rest, second := strings.CutPrefix(name, "DBT_ENGINE_"); second {
+			name = "DBT_" + rest
+		}
 		return slices.Contains(owned, name) || strings.HasPrefix(name, "DBT_LOG_") || strings.HasPrefix(name, "DBT_ENV_CUSTOM_ENV_RUN_")
 	})
 	return append(env,

@@ -3,6 +3,7 @@ package runner
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -36,6 +37,7 @@ type invocation struct {
 	Dir     string
 	InDir   []string // what the working directory holds
 	Signals []string
+	PID     int
 }
 
 func (i invocation) getenv(name string) (string, bool) {
@@ -105,6 +107,14 @@ func (f *fakeDbt) subCommands() []string {
 	return out
 }
 
+// signal sends a signal to the invocation under way.
+func (f *fakeDbt) signal(s syscall.Signal) {
+	all := f.invocations()
+	if err := syscall.Kill(all[len(all)-1].PID, s); err != nil {
+		f.t.Errorf("signalling dbt: %v", err)
+	}
+}
+
 func exits(code int) step { return step{Exit: &code} }
 
 // playDbt is dbt's main function.
@@ -120,7 +130,7 @@ func playDbt() {
 	}
 	p.file = filepath.Join(dir, fmt.Sprintf("seen-%d.json", n))
 	wd, _ := os.Getwd()
-	p.seen = invocation{Args: os.Args[1:], Env: os.Environ(), Dir: wd}
+	p.seen = invocation{Args: os.Args[1:], Env: os.Environ(), Dir: wd, PID: os.Getpid()}
 	entries, _ := os.ReadDir(wd)
 	for _, e := range entries {
 		p.seen.InDir = append(p.seen.InDir, e.Name())
@@ -217,16 +227,23 @@ func (p *player) spawn(pipe string, attr *syscall.SysProcAttr) {
 	c.Args[0] = "dbt"
 	c.Env = append(os.Environ(), "FAKE_DBT_CHILD="+pipe)
 	c.Stdout, c.Stderr, c.SysProcAttr = os.Stdout, os.Stderr, attr
+	r, w, err := os.Pipe()
+	p.must(err)
+	c.ExtraFiles = []*os.File{w}
 	p.must(c.Start())
+	p.must(w.Close())
+	_, err = io.ReadAll(r) // ends when the child has closed its end
+	p.must(err)
 }
 
-// playChild opens the named pipe and holds it, until somebody kills it or nobody can be waiting any more.
+// playChild opens the named pipe, says its process id and holds it, until somebody kills it or nobody can be waiting
+// any more.
 func playChild(pipe string) {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM)
-	f, err := os.OpenFile(pipe, os.O_WRONLY, 0)
-	if err == nil {
-		_, _ = f.WriteString("here\n")
+	if f, err := os.OpenFile(pipe, os.O_WRONLY, 0); err == nil {
+		_, _ = fmt.Fprintln(f, os.Getpid())
 	}
+	_ = os.NewFile(3, "parent").Close()
 	<-time.After(patience + 10*time.Second)
 	os.Exit(0)
 }

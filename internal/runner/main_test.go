@@ -30,11 +30,16 @@ type screen struct {
 	mu      sync.Mutex
 	buf     bytes.Buffer
 	changed chan struct{}
+	// onWrite is called with what is written, before it can be seen.
+	onWrite func(string)
 }
 
 func newScreen() *screen { return &screen{changed: make(chan struct{})} }
 
 func (s *screen) Write(p []byte) (int, error) {
+	if s.onWrite != nil {
+		s.onWrite(string(p))
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(s.changed)

@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -22,30 +21,63 @@ type process struct {
 	grace time.Duration
 }
 
+// linger is how long the output of a dbt that has ended may be held open by what it has left behind.
+const linger = 2 * time.Second
+
 // run starts the process and waits for its end. When ctx is done it sends SIGINT to the process group: on SIGINT dbt
 // cancels its queries in the warehouse and ends, on SIGTERM it dies at once and leaves them running (measured on dbt
-// 1.11, 1.12 and 2.0). The group is killed when the grace is over, and what is left of it once dbt has ended.
+// 1.11, 1.12 and 2.0). The group is killed when the grace is over, and what is left of it once dbt has ended: nobody
+// waits for that, and it could still write to the warehouse.
 func (p process) run(ctx context.Context) (dbt.Exit, error) {
-	cmd := exec.CommandContext(ctx, p.path, p.args...)
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = p.env, p.dir, p.stdout, p.stderr
+	var streams []*stream
+	for _, to := range []io.Writer{p.stdout, p.stderr} {
+		s, err := newStream(to)
+		if err != nil {
+			return dbt.Exit{}, err
+		}
+		defer s.close()
+		streams = append(streams, s)
+	}
+	cmd := exec.Command(p.path, p.args...)
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = p.env, p.dir, streams[0].in, streams[1].in
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
-	cmd.WaitDelay = p.grace
 	if err := cmd.Start(); err != nil {
 		return dbt.Exit{}, err
 	}
+	for _, s := range streams {
+		s.start()
+	}
+	over := make(chan struct{})
+	go p.stop(ctx, cmd.Process.Pid, over)
 	err := cmd.Wait()
-	// Nobody waits for what dbt has left behind, and it could still write to the warehouse.
+	close(over)
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	for _, s := range streams {
+		s.finish()
+	}
 	return exitOf(cmd, err)
 }
 
+// stop interrupts the process group when ctx is done, and kills it when it is not over after the grace.
+func (p process) stop(ctx context.Context, group int, over <-chan struct{}) {
+	select {
+	case <-over:
+		return
+	case <-ctx.Done():
+	}
+	_ = syscall.Kill(-group, syscall.SIGINT)
+	grace := time.NewTimer(p.grace)
+	defer grace.Stop()
+	select {
+	case <-over:
+	case <-grace.C:
+		_ = syscall.Kill(-group, syscall.SIGKILL)
+	}
+}
+
+// exitOf returns how the process ended; err is what waiting for it returned.
 func exitOf(cmd *exec.Cmd, err error) (dbt.Exit, error) {
-	var exit *exec.ExitError
-	switch {
-	case cmd.ProcessState == nil:
-		return dbt.Exit{}, err
-	case err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) && !errors.Is(err, context.Canceled):
+	if cmd.ProcessState == nil {
 		return dbt.Exit{}, err
 	}
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
