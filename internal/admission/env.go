@@ -4,6 +4,10 @@ import "strings"
 
 // ReservedEnv reports whether a name of the environment belongs to the operator, and what to use instead of it.
 func ReservedEnv(name string) (instead string, reserved bool) {
+	// dbt takes each of its variables under a second name too, since 1.11.
+	if rest, second := strings.CutPrefix(name, "DBT_ENGINE_"); second {
+		name = "DBT_" + rest
+	}
 	switch name {
 	case "DBT_PROFILES_DIR":
 		return "spec.profiles", true

@@ -78,6 +78,8 @@ func TestProjectValidation(t *testing.T) {
 		"env LD_PRELOAD":    {"input 18", project().Env("LD_PRELOAD", "/x.so"), "env holds a name the operator owns"},
 		"env PYTHONPATH":    {"input 18", project().Env("PYTHONPATH", "/x"), "env holds a name the operator owns"},
 		"env profiles dir":  {"it redirects dbt", project().Env("DBT_PROFILES_DIR", "/x"), "use spec.profiles for profiles.yml"},
+		"env second name":   {"dbt takes its variables under two names", project().Env("DBT_ENGINE_PROFILES_DIR", "/x"), "env holds a name the operator owns"},
+		"env second log":    {"dbt takes its variables under two names", project().Env("DBT_ENGINE_LOG_PATH", "/x"), "env holds a name the operator owns"},
 		"env plan":          {"the runner's own", project().Env("DBT_OPERATOR_PLAN", "{}"), "env holds a name the operator owns"},
 		"env AWS":           {"another identity", project().Env("AWS_ROLE_ARN", "arn"), "no entry of tokens has the audience sts.amazonaws.com"},
 		"env AWS, token":    {"its own identity", project().Env("AWS_ROLE_ARN", "arn").Token("aws", "sts.amazonaws.com", 3600), ""},
