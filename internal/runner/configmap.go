@@ -23,6 +23,7 @@ const archiveKey = "project.tar.gz"
 const (
 	maxArchiveBytes = 64 << 20
 	maxArchiveFiles = 20_000
+	maxPadding      = 1 << 20
 )
 
 // fetchConfigMap copies the project mounted in from to the folder to: the files of the keys, or the content of the
@@ -124,14 +125,28 @@ func unpack(r io.Reader, to string) (contents, error) {
 	for in := tar.NewReader(zip); ; {
 		h, err := in.Next()
 		if errors.Is(err, io.EOF) {
-			return u.files, nil
+			// The checksum comes last, behind what tar fills its last block with.
+			_, err := io.Copy(io.Discard, io.LimitReader(zip, maxPadding))
+			return u.files, notTar(err)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("is not a tar archive: %w", err)
+			return nil, notTar(err)
 		}
 		if err := u.entry(h, in); err != nil {
 			return nil, err
 		}
+	}
+}
+
+// notTar says what is wrong with an archive that cannot be read on.
+func notTar(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("ends too early: pack it anew")
+	default:
+		return fmt.Errorf("is not a tar archive: %w", err)
 	}
 }
 
@@ -164,25 +179,41 @@ func (u *unpacker) entry(h *tar.Header, in io.Reader) error {
 
 func (u *unpacker) file(name string, in io.Reader) error {
 	if err := u.root.MkdirAll(path.Dir(name), 0o755); err != nil {
-		return err
+		return fmt.Errorf("writing %.80q: %w", name, err)
 	}
 	f, err := u.root.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
 	if err != nil {
-		return err
+		return fmt.Errorf("writing %.80q: %w", name, err)
 	}
+	defer func() { _ = f.Close() }()
 	h := sha256.New()
-	n, err := io.Copy(io.MultiWriter(f, h), io.LimitReader(in, u.room+1))
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return err
+	body := &remember{Reader: io.LimitReader(in, u.room+1)}
+	n, err := io.Copy(io.MultiWriter(f, h), body)
+	switch {
+	case body.err != nil:
+		return notTar(body.err)
+	case err != nil:
+		return fmt.Errorf("writing %.80q: %w", name, err)
 	}
 	if u.room -= n; u.room < 0 {
 		return fmt.Errorf("unpacks to more than %d MiB: leave out what is no source, such as target/ and data", maxArchiveBytes>>20)
 	}
 	u.files[name] = [sha256.Size]byte(h.Sum(nil))
-	return nil
+	return f.Close()
+}
+
+// remember keeps the error of a reader, to tell it from one of the writer that it is copied to.
+type remember struct {
+	io.Reader
+	err error
+}
+
+func (r *remember) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return n, err
 }
 
 // topFolder returns the folder that holds dbt_project.yml: the archive's top, or its only folder.

@@ -48,6 +48,11 @@ func Install(self, path string) (err error) {
 	if err != nil {
 		return fmt.Errorf("installing the runner: %w", err)
 	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(path + ".new")
+		}
+	}()
 	_, err = io.Copy(out, in)
 	if closeErr := out.Close(); err == nil {
 		err = closeErr
@@ -55,7 +60,7 @@ func Install(self, path string) (err error) {
 	if err != nil {
 		return fmt.Errorf("installing the runner at %s: %w", path, err)
 	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err = os.Rename(path+".new", path); err != nil {
 		return fmt.Errorf("installing the runner: %w", err)
 	}
 	return nil
