@@ -179,3 +179,22 @@ func TestDeletedWhileItWaited(t *testing.T) {
 		t.Error("nobody was woken")
 	}
 }
+
+// A pod that outlives its Job and its run is still a writer: the group waits for its end.
+func TestPodThatOutlivesItsRun(t *testing.T) {
+	pod := testutil.MakePod("left-1").Runs(start).Obj()
+	pod.Namespace = "ns"
+	pod.Labels = map[string]string{v1alpha1.LabelGroup: runjob.GroupLabel("shop/"), v1alpha1.LabelRunUID: "uid-left"}
+	pod.Annotations = map[string]string{v1alpha1.AnnotationRun: "left"}
+	b := newBench(t, testutil.MakeDbtProject("shop").Namespace("ns").Obj(), makeRun("r").Project("shop").Obj(), pod)
+	if got, _ := b.pass("r"); got.Status.Job != nil || !strings.Contains(got.Status.Message, "Waits for run left") {
+		t.Errorf("status is %s %q", got.Status.Phase, got.Status.Message)
+	}
+	pod.Status = testutil.MakePod("left-1").Exits(21, "Error", start).Status
+	if err := b.client.Status().Update(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := b.pass("r"); got.Status.Job == nil {
+		t.Errorf("the run does not begin: %q", got.Status.Message)
+	}
+}
