@@ -205,7 +205,7 @@ func (r *Recorder) node(from Node) *node {
 }
 
 // essence returns the part of an error that is for people. Behind it dbt 1.x puts where a file lies that is gone with
-// the pod, dbt 2.x the query and a backtrace.
+// the pod, dbt 2.x the query and a backtrace. Lines that only underline another mean nothing once lines are joined.
 func essence(s string) string {
 	s = strings.TrimPrefix(strings.TrimSpace(s), "[error] ")
 	for _, behind := range []string{"\n  compiled code at ", "\n   0: ", "\nQuery was:", "\n  Query was:"} {
@@ -213,7 +213,13 @@ func essence(s string) string {
 			s = s[:i]
 		}
 	}
-	return keep(s)
+	var b strings.Builder
+	for line := range strings.Lines(s[:min(len(s), maxErrorBytes)]) {
+		if strings.Trim(line, "^ \t\r\n") != "" || strings.TrimSpace(line) == "" {
+			b.WriteString(line)
+		}
+	}
+	return strings.TrimRight(b.String(), " \t\r\n")
 }
 
 // keep returns a copy of s that holds on to at most maxErrorBytes.
