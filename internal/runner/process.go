@@ -38,7 +38,7 @@ func (p process) run(ctx context.Context) (dbt.Exit, error) {
 		defer s.close()
 		streams = append(streams, s)
 	}
-	cmd := exec.Command(p.path, p.args...)
+	cmd := exec.Command(p.path, p.args...) //nolint:noctx // a context would kill dbt, which must be told to stop and waited for
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = p.env, p.dir, streams[0].in, streams[1].in
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
