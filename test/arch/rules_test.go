@@ -50,7 +50,7 @@ var rules = map[string]rule{
 	},
 	"internal/controller/dbtproject": {
 		imports:  []string{"api/v1alpha1", "internal/admission", "internal/conditions", "internal/text"},
-		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock"}, objects...),
+		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),
 		never:    []string{module + "internal/runner"},
 	},
 	"internal/controller/dbtrun": {
@@ -58,7 +58,7 @@ var rules = map[string]rule{
 			"api/v1alpha1", "internal/admission", "internal/attempt", "internal/conditions", "internal/journal",
 			"internal/lifecycle", "internal/metrics", "internal/runjob", "internal/runstatus", "internal/text",
 		},
-		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock"}, objects...),
+		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),
 		never:    []string{module + "internal/runner"},
 	},
 
