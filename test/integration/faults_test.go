@@ -264,11 +264,11 @@ func TestTTL(t *testing.T) {
 	w.kubelet.End(pod, testutil.Exit{Message: said(run, journal.Succeeded)})
 	w.kubelet.CompleteJob(job)
 	done := w.reaches(run, v1alpha1.ReasonSucceeded)
-	w.clock.step(599 * time.Second)
+	w.clock.step(500 * time.Second)
 	w.touch(run)
 	w.edit(run, func(r *v1alpha1.DbtRun) { r.Spec.TTLSecondsAfterFinished = testutil.Ptr[int64](900) })
 	w.is(run, "generation 2 seen", func(r *v1alpha1.DbtRun) bool { return r.Status.ObservedGeneration == 2 })
-	w.clock.step(100 * time.Second)
+	w.clock.step(200 * time.Second)
 	w.touch(run)
 	if got := w.get(run).Status.CompletionTime; !got.Equal(done.Status.CompletionTime) {
 		t.Errorf("completionTime moved from %s to %s", done.Status.CompletionTime, got)

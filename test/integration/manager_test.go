@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -105,6 +106,11 @@ func TestLeaderElection(t *testing.T) {
 	if got := own(other.wire); len(got) > 0 {
 		t.Errorf("the one that does not lead wrote %q", got)
 	}
+	testutil.Eventually(t, "who leads is an event on the lease", patience, func() (bool, string) {
+		var list corev1.EventList
+		err := admin.List(t.Context(), &list, client.InNamespace("dbt-operator-system"))
+		return err == nil && len(list.Items) > 0, fmt.Sprint(err)
+	})
 	leader.stop()
 	w.must(<-leader.done)
 	w.kubelet.End(pod, testutil.Exit{Message: said(run, journal.Succeeded)})
