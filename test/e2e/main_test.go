@@ -67,6 +67,12 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	t.Parallel()
+	return newSerialWorld(t)
+}
+
+// newSerialWorld returns a world of a test that nothing else may run beside.
+func newSerialWorld(t *testing.T) *world {
+	t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		GenerateName: "e2e-",
 		Labels:       map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
