@@ -1,0 +1,39 @@
+package e2e
+
+import (
+	"encoding/json"
+	"testing"
+
+	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/test/fixtures"
+	"github.com/dbt-operator/dbt-operator/test/fixtures/large"
+)
+
+// The status of a run of 2,000 models stays within its bounds, and counts every one of them.
+func TestLargeProject(t *testing.T) {
+	w := newWorld(t)
+	postgres(t)
+	files, err := fixtures.Read(large.Project(2000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.project(postgres20, files)
+	w.run("large")
+	r := w.over("large")
+	w.ended(r, v1alpha1.PhaseSucceeded, v1alpha1.ReasonSucceeded)
+	b, err := json.Marshal(r.Status)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b) > 32<<10 {
+		t.Errorf("the status has %d bytes, at most 32 KiB are allowed", len(b))
+	}
+	if r.Status.Results == nil || r.Status.Results.Success < 2000 {
+		t.Errorf("results: got %+v, want 2,000 models and more", r.Status.Results)
+	}
+	l := r.Status.Lineage
+	if l == nil || l.Nodes < 2000 || !l.Truncated || len(l.Graph) == 0 {
+		t.Errorf("lineage: got %+v, want 2,000 nodes, of which a part", l)
+	}
+	t.Logf("status %d bytes, %d of %d nodes in the graph", len(b), len(l.Graph), l.Nodes)
+}
