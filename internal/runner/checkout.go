@@ -63,7 +63,7 @@ func (r *Runner) checkout(tree *object.Tree) error {
 
 // target returns the file of the tree that a symbolic link leads to, through other links if need be, or nothing.
 func target(tree *object.Tree, link string) string {
-	const most = 16
+	const most, maxLinkBytes = 16, 4096
 	for range most {
 		f, err := tree.File(link)
 		if err != nil {
@@ -71,6 +71,9 @@ func target(tree *object.Tree, link string) string {
 		}
 		if f.Mode != filemode.Symlink {
 			return link
+		}
+		if f.Size > maxLinkBytes {
+			return ""
 		}
 		to, err := f.Contents()
 		if err != nil || path.IsAbs(to) {

@@ -71,7 +71,7 @@ func newFakeDbt(t *testing.T) *fakeDbt {
 }
 
 func (f *fakeDbt) environ() []string {
-	return []string{"PATH=" + f.bin, envScripts + "=" + f.scripts, "GOCOVERDIR=" + f.scripts}
+	return []string{"PATH=" + f.bin, envScripts + "=" + f.scripts, "GOCOVERDIR=" + f.scripts, "GORACE=atexit_sleep_ms=0"}
 }
 
 // script says what the n-th invocation does, counted from 1.

@@ -2,10 +2,13 @@ package runner
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5"
@@ -17,6 +20,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 
+	"github.com/dbt-operator/dbt-operator/internal/journal"
 	"github.com/dbt-operator/dbt-operator/internal/plan"
 )
 
@@ -29,8 +33,29 @@ func init() {
 	transport.UnsupportedCapabilities = []capability.Capability{capability.ThinPack}
 }
 
-// fetchGit fetches one commit, without its history where the server allows that, and writes its files out.
+// fetchGit fetches one commit, without its history where the server allows that, and writes its files out. Nothing
+// of the fetch but these stays: the repository's configuration and history are no concern of dbt's.
 func (r *Runner) fetchGit(ctx context.Context, g plan.Git) (project, error) {
+	p, err := r.clone(ctx, g)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return project{}, &stopped{journal.Interrupted, "stopped while fetching the source"}
+	default:
+		return project{}, err
+	}
+	for _, leftover := range []string{"git", "known_hosts"} {
+		if err := os.RemoveAll(filepath.Join(r.folders.workspace, leftover)); err != nil {
+			return project{}, unavailable("removing what the fetch left: %w", err)
+		}
+	}
+	return p, nil
+}
+
+func (r *Runner) clone(ctx context.Context, g plan.Git) (project, error) {
+	if g.Path != "" && !filepath.IsLocal(g.Path) {
+		return project{}, refused("spec.source.git.path: found %.80q, want a folder inside the repository", g.Path)
+	}
 	auth, err := r.gitAuth(g)
 	if err != nil {
 		return project{}, err
@@ -131,9 +156,10 @@ func (r *Runner) gitError(g plan.Git, err error) error {
 		credentials = "check the Secret that spec.source.git.credentialsSecretRef names"
 	}
 	var noRef git.NoMatchingRefSpecError
+	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed), errors.Is(err, transport.ErrInvalidAuthMethod):
-		return refused("git at %s refused access (%w): %s", url, err, credentials)
+		return refused("git at %s refused access (%s): %s", url, strings.TrimSuffix(err.Error(), ": "), credentials)
 	case errors.Is(err, transport.ErrRepositoryNotFound):
 		return refused("git at %s has no such repository, or does not show it: check spec.source.git.url, or %s", url, credentials)
 	case errors.Is(err, transport.ErrEmptyRemoteRepository):
@@ -141,9 +167,11 @@ func (r *Runner) gitError(g plan.Git, err error) error {
 	case errors.As(err, &noRef), errors.Is(err, plumbing.ErrReferenceNotFound):
 		return refused("git at %s has no %s: check spec.source.git.ref and spec.revision", url, refOf(g))
 	case errors.Is(err, plumbing.ErrObjectNotFound):
-		return refused("git at %s has no commit %s: check spec.source.git.ref and spec.revision", url, g.Commit)
+		return refused("git at %s has no commit %s: check spec.source.git.ref and spec.revision", url, firstNonEmpty(g.Commit, refOf(g)))
 	case errors.Is(err, errForbiddenHost):
-		return refused("git at %s: %w", url, err)
+		return refused("git at %s: %w", url, errForbiddenHost)
+	case errors.As(err, &certificate):
+		return refused("git at %s has a certificate that is not trusted (%w): put the certificate of its authority into the Secret that spec.source.git.credentialsSecretRef names, under the key ca.crt", url, certificate)
 	default:
 		return unavailable("fetching %s from git at %s: %w", firstNonEmpty(g.Commit, refOf(g)), url, err)
 	}

@@ -3,13 +3,15 @@ package runner
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -36,8 +38,8 @@ const (
 var errForbiddenHost = errors.New("the host has a link-local address, where cloud providers keep their credentials: no git is fetched from there")
 
 // useSafeHTTP makes go-git's HTTP client refuse link-local addresses, under whatever name they go. go-git itself keeps
-// credentials from another host that a server may redirect to.
-func useSafeHTTP() {
+// credentials from another host that a server may redirect to. The client is go-git's for the whole process.
+var useSafeHTTP = sync.OnceFunc(func() {
 	dialer := &net.Dialer{Timeout: 20 * time.Second, Control: refuseLinkLocal}
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -48,17 +50,26 @@ func useSafeHTTP() {
 	client.InstallProtocol("http", c)
 	client.InstallProtocol("git", nil)
 	client.InstallProtocol("file", nil)
-}
+})
 
 func refuseLinkLocal(_, address string, _ syscall.RawConn) error {
-	host, _, err := net.SplitHostPort(address)
+	at, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return err
 	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsLinkLocalUnicast() {
+	if forbidden(at.Addr()) {
 		return errForbiddenHost
 	}
 	return nil
+}
+
+// ec2Metadata is where EC2 offers its metadata in IPv6. The address is not link-local.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
+var ec2Metadata = netip.MustParseAddr("fd00:ec2::254")
+
+func forbidden(a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
+	return a.IsLinkLocalUnicast() || a.IsLinkLocalMulticast() || a == ec2Metadata
 }
 
 // gitAuth reads the credentials that the URL's scheme asks for; none for an anonymous fetch.
@@ -66,6 +77,12 @@ func (r *Runner) gitAuth(g plan.Git) (transport.AuthMethod, error) {
 	u, err := url.Parse(g.URL)
 	if err != nil {
 		return nil, refused("spec.source.git.url: is not a URL")
+	}
+	if !slices.Contains([]string{"https", "http", "ssh"}, u.Scheme) {
+		return nil, refused("spec.source.git.url: found scheme %.20q, want https, http or ssh", u.Scheme)
+	}
+	if a, err := netip.ParseAddr(u.Hostname()); err == nil && forbidden(a) {
+		return nil, r.gitError(g, errForbiddenHost)
 	}
 	if !g.Credentials {
 		if u.Scheme == "ssh" {
@@ -114,7 +131,7 @@ func (r *Runner) sshAuth(u *url.URL, secret func(string) string) (transport.Auth
 	}
 	file := filepath.Join(r.folders.workspace, "known_hosts")
 	if err := os.WriteFile(file, []byte(hosts+"\n"), 0o600); err != nil {
-		return nil, fmt.Errorf("writing known hosts: %w", err)
+		return nil, unavailable("writing known hosts: %w", err)
 	}
 	check, err := gitssh.NewKnownHostsCallback(file)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 )
 
 // prepare fetches the source with the credentials that only this container has, and tells the next one what it got.
@@ -18,14 +17,8 @@ func (r *Runner) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.check(kindOf(r.plan.Source)); err != nil {
+	if err := r.check(p); err != nil {
 		return err
-	}
-	// Nothing of the fetch but its files may stay: the repository's configuration and history are no concern of dbt's.
-	for _, leftover := range []string{"git", "known_hosts"} {
-		if err := os.RemoveAll(filepath.Join(r.folders.workspace, leftover)); err != nil {
-			return unavailable("removing what the fetch left: %w", err)
-		}
 	}
 	b, err := json.Marshal(p)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	pem = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n-----END PRIVATE KEY-----\n"
+	privateKey = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n-----END PRIVATE KEY-----\n"
 	// token has the shape of a JSON Web Token and is none.
 	token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJzeXN0ZW06c2VydmljZWFjY291bnQifQ.c2lnbmF0dXJlLW9mLW5vYm9keQ"
 )
@@ -30,10 +30,10 @@ func TestRedactorString(t *testing.T) {
 		"SixBytes":       {"a value of 6 bytes goes", []string{"prod12"}, "target prod12", "target ***"},
 		"Longest":        {"of two secrets that begin alike the longer goes whole", []string{"hunter22", "hunter22-extra"}, "hunter22-extra hunter22", "*** ***"},
 		"Trimmed":        {"a file's line break is no part of its secret", []string{"hunter22\n"}, "hunter22.", "***."},
-		"PEM":            {"a key of several lines goes whole", []string{pem}, "key: " + strings.TrimSpace(pem), "key: ***"},
-		"PEMLine":        {"each line of a key goes by itself: dbt logs line by line", []string{pem}, "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "***"},
-		"PEMEscaped":     {"a key with its line breaks written as \\n goes line by line", []string{strings.ReplaceAll(pem, "\n", `\n`)}, "BKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj", "***"},
-		"PEMWindows":     {"a key with CRLF goes line by line", []string{strings.ReplaceAll(pem, "\n", "\r\n")}, "BKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj", "***"},
+		"PEM":            {"a key of several lines goes whole", []string{privateKey}, "key: " + strings.TrimSpace(privateKey), "key: ***"},
+		"PEMLine":        {"each line of a key goes by itself: dbt logs line by line", []string{privateKey}, "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "***"},
+		"PEMEscaped":     {"a key with its line breaks written as \\n goes line by line", []string{strings.ReplaceAll(privateKey, "\n", `\n`)}, "BKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj", "***"},
+		"PEMWindows":     {"a key with CRLF goes line by line", []string{strings.ReplaceAll(privateKey, "\n", "\r\n")}, "BKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj", "***"},
 		"JSON":           {"a value inside JSON text goes, as Go writes it", []string{`pa"ss&<word`}, `{"p": "pa\"ss\u0026\u003cword"}`, `{"p": "***"}`},
 		"JSONPython":     {"and as Python writes it", []string{`pa"ss&<wörd`}, `{"p": "pa\"ss&<w\u00f6rd"}`, `{"p": "***"}`},
 		"JSONRust":       {"and as Rust writes it", []string{`pa"ss&<wörd`}, `{"p": "pa\"ss&<wörd"}`, `{"p": "***"}`},
@@ -125,7 +125,7 @@ func TestNothingLeaves(t *testing.T) {
 	urlSecret := "postgresql://dbt:" + "in-the-url" + "@db/shop"
 	pad := strings.Repeat("é", 340)
 	say := func(id string) string {
-		return "FATAL: " + secret + " " + number + " " + token + " " + urlSecret + " token-in-file from-profile\n" + pem + id
+		return "FATAL: " + secret + " " + number + " " + token + " " + urlSecret + " token-in-file from-profile\n" + privateKey + id
 	}
 	for _, format := range []string{plan.LogText, plan.LogJSON} {
 		for _, own := range []bool{false, true} {
@@ -138,7 +138,7 @@ func TestNothingLeaves(t *testing.T) {
 				p.plan.LogFormat = format
 				p.plan.SecretEnv = []string{"WAREHOUSE", "PIN", "KEY_PEM"}
 				p.plan.Commands = [][]string{{"build", "--vars", "{pw: '" + secret + "', in: token-in-file}"}}
-				p.env = append(p.env, "WAREHOUSE="+secret, "PIN="+number, "KEY_PEM="+pem)
+				p.env = append(p.env, "WAREHOUSE="+secret, "PIN="+number, "KEY_PEM="+privateKey)
 				makeFile(t, filepath.Join(p.paths.Tokens, "warehouse"), "token-in-file")
 				profiles := p.paths.ConfigMap
 				if !own {

@@ -101,7 +101,7 @@ func (r *Runner) work(ctx context.Context) error {
 		return err
 	}
 	r.report.Source = p.Revision
-	if err := p.check(kindOf(r.plan.Source)); err != nil {
+	if err := r.check(p); err != nil {
 		return err
 	}
 	if r.plan.ProfilesDir == "" {

@@ -65,7 +65,11 @@ func (r *Runner) prepared() (project, error) {
 }
 
 // check finds the dbt project in its folder. A folder of the workspace must not lead out of it by a symbolic link.
-func (p project) check(kind string) error {
+func (r *Runner) check(p project) error {
+	kind := kindOf(r.plan.Source)
+	if r.plan.Source.Image == nil && leadsOut(p.Dir, r.folders.workspace) {
+		return refused("%s: %s leads out of the workspace by a symbolic link", kind, p.Dir)
+	}
 	_, err := os.Stat(filepath.Join(p.Dir, "dbt_project.yml"))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -74,6 +78,21 @@ func (p project) check(kind string) error {
 		return refused("%s: %w", kind, err)
 	}
 	return nil
+}
+
+// leadsOut reports whether dir, with its symbolic links followed, is outside the folder from. One that is not there
+// leads nowhere.
+func leadsOut(dir, from string) bool {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return false
+	}
+	from, err = filepath.EvalSymlinks(from)
+	if err != nil {
+		return true
+	}
+	rel, err := filepath.Rel(from, dir)
+	return err != nil || !filepath.IsLocal(rel)
 }
 
 // kindOf names the field of a DbtProject that a source comes from.
