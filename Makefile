@@ -10,7 +10,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 BIN       := $(CURDIR)/bin
 TOOLS     := $(BIN)/tools
 LDFLAGS   := -s -w -X main.version=$(VERSION)
-FUZZTIME  ?= 10s
+FUZZTIME  ?= 200000x
 
 CLUSTER        := hack/cluster/cluster
 CONTROLLER_GEN := $(TOOLS)/controller-gen
@@ -70,7 +70,7 @@ test-e2e: deps $(GOTESTSUM) ## Run the tests on a real cluster with real dbt and
 	hack/test.sh e2e
 
 .PHONY: fuzz
-fuzz: $(GOTESTSUM) ## Fuzz every parser of foreign bytes, FUZZTIME (10s) each.
+fuzz: $(GOTESTSUM) ## Fuzz every parser of foreign bytes, FUZZTIME (200000x) inputs each.
 	FUZZTIME=$(FUZZTIME) hack/test.sh fuzz
 
 ##@ Benchmarks

@@ -25,39 +25,62 @@ const (
 
 // packPrefix packs the longest prefix of the graph that takes at most room bytes, and returns its length.
 func packPrefix(graph []GraphNode, room int) (packed string, n int) {
-	graph = graph[:min(len(graph), maxGraphNodes)]
+	p := newPacker(graph[:min(len(graph), maxGraphNodes)])
 	// One more node makes the packed form longer, nearly always, which is all a binary search needs to end well.
-	n = sort.Search(len(graph), func(i int) bool { return len(pack(graph[:i+1])) > room })
+	n = sort.Search(len(p.rows), func(i int) bool { return len(p.pack(i+1)) > room })
 	for ; n > 0; n-- {
-		if packed = pack(graph[:n]); len(packed) <= room {
+		if packed = p.pack(n); len(packed) <= room {
 			return packed, n
 		}
 	}
 	return "", 0
 }
 
-func pack(graph []GraphNode) string {
+// packer packs prefixes of one graph.
+type packer struct {
+	// rows are the nodes as they travel, each encoded by itself: a node names only what is before it.
+	rows [][]byte
+	out  bytes.Buffer
+	zip  *flate.Writer
+}
+
+func newPacker(graph []GraphNode) *packer {
+	p := &packer{}
+	p.zip, _ = flate.NewWriter(nil, flate.BestCompression) // only an unknown level is an error
 	index := make(map[string]int, len(graph))
-	rows := make([][]any, 0, len(graph))
 	for i, node := range graph {
 		row := []any{text.Line(node.ID, maxID), text.Line(node.Relation, maxRelation)}
+		seen := make(map[int]bool, len(node.DependsOn))
 		for _, parent := range node.DependsOn {
-			if p, ok := index[parent]; ok {
-				row = append(row, p)
+			if at, ok := index[parent]; ok && !seen[at] {
+				seen[at] = true
+				row = append(row, at)
 			}
 		}
 		index[node.ID] = i
-		rows = append(rows, row)
+		b, err := json.Marshal(row)
+		if err != nil {
+			// No string or number can fail.
+			panic("journal: " + err.Error())
+		}
+		p.rows = append(p.rows, b)
 	}
-	var b bytes.Buffer
-	enc := base64.NewEncoder(base64.RawStdEncoding, &b)
-	w, _ := flate.NewWriter(enc, flate.BestCompression) // only an unknown level is an error
-	if err := json.NewEncoder(w).Encode(rows); err != nil {
-		return ""
+	return p
+}
+
+// pack packs the first n nodes. Nothing in it can fail: it writes to memory.
+func (p *packer) pack(n int) string {
+	p.out.Reset()
+	enc := base64.NewEncoder(base64.RawStdEncoding, &p.out)
+	p.zip.Reset(enc)
+	for i, row := range p.rows[:n] {
+		_, _ = p.zip.Write([]byte{"[,"[min(i, 1)]})
+		_, _ = p.zip.Write(row)
 	}
-	_ = w.Close()
+	_, _ = p.zip.Write([]byte("]"))
+	_ = p.zip.Close()
 	_ = enc.Close()
-	return b.String()
+	return p.out.String()
 }
 
 func unpack(packed string) ([]GraphNode, error) {

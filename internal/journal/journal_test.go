@@ -182,7 +182,7 @@ func TestUnpackRefusesABomb(t *testing.T) {
 	for i := range 512 {
 		rows = append(rows, GraphNode{ID: fmt.Sprint(i, string(row)), Relation: string(row)})
 	}
-	if _, err := unpack(pack(rows)); err == nil || !strings.Contains(err.Error(), "too large") {
+	if _, err := unpack(newPacker(rows).pack(len(rows))); err == nil || !strings.Contains(err.Error(), "too large") {
 		t.Errorf("error %v, want 'too large'", err)
 	}
 }
