@@ -96,7 +96,7 @@ var rules = map[string]rule{
 		never:    append([]string{"net/http"}, kubernetes...),
 	},
 	"internal/dbt/text": {never: append([]string{"net/http"}, kubernetes...), pure: true},
-	"internal/journal":  {imports: []string{"internal/dbt/text"}, never: append([]string{"net/http"}, kubernetes...), pure: true},
+	"internal/journal":  {imports: []string{"internal/dbt", "internal/dbt/text"}, never: append([]string{"net/http"}, kubernetes...), pure: true},
 	"internal/plan":     {never: append([]string{"net/http"}, kubernetes...), pure: true},
 	"internal/runner": {
 		imports:  []string{"internal/dbt", "internal/dbt/text", "internal/journal", "internal/plan", "internal/runner"},
