@@ -10,6 +10,20 @@ const (
 	ConditionReady       = "Ready"
 	ConditionReconciling = "Reconciling"
 	ConditionStalled     = "Stalled"
+	// ConditionResultsAvailable says of a DbtRun that is over whether its whole log and its artifacts are kept.
+	ConditionResultsAvailable = "ResultsAvailable"
+)
+
+// Reasons of the ResultsAvailable condition.
+const (
+	// ReasonStored: everything the run had to send is there.
+	ReasonStored = "Stored"
+	// ReasonUploading: the run is over and its pod is still sending.
+	ReasonUploading = "Uploading"
+	// ReasonIncomplete: the pod ended before it had sent everything.
+	ReasonIncomplete = "Incomplete"
+	// ReasonCollectorUnreachable: nothing reached the collector; the status is from the pod's own last report.
+	ReasonCollectorUnreachable = "CollectorUnreachable"
 )
 
 // Reasons of the Succeeded condition while it is Unknown.

@@ -256,6 +256,28 @@ type Retry struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=20
 	Pods *int32 `json:"pods,omitempty"`
+
+	// nodes says how often nodes that failed are run again in the same pod, as "dbt retry" does: the failed ones and those
+	// that were skipped because of them. Unset: they are not.
+	// +optional
+	Nodes *NodeRetry `json:"nodes,omitempty"`
+}
+
+// NodeRetry says how nodes that failed are run again.
+type NodeRetry struct {
+	// limit is how many times at most, for each command. 1 to 10.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10
+	Limit *int32 `json:"limit,omitempty"`
+
+	// delaySeconds is how long to wait before each time: what failed in the warehouse may need time to pass. 0 to 3600.
+	// +optional
+	// +kubebuilder:default=30
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=3600
+	DelaySeconds *int32 `json:"delaySeconds,omitempty"`
 }
 
 // DbtProjectStatus is what the operator found.

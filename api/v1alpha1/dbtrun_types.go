@@ -56,6 +56,7 @@ type DbtRunList struct {
 // +kubebuilder:validation:XValidation:rule="has(self.target) == has(oldSelf.target) && (!has(self.target) || self.target == oldSelf.target)",message="target is immutable: create another DbtRun"
 // +kubebuilder:validation:XValidation:rule="has(self.revision) == has(oldSelf.revision) && (!has(self.revision) || self.revision == oldSelf.revision)",message="revision is immutable: create another DbtRun"
 // +kubebuilder:validation:XValidation:rule="has(self.retry) == has(oldSelf.retry) && (!has(self.retry) || self.retry == oldSelf.retry)",message="retry is immutable: create another DbtRun"
+// +kubebuilder:validation:XValidation:rule="has(self.resumeFrom) == has(oldSelf.resumeFrom) && (!has(self.resumeFrom) || self.resumeFrom == oldSelf.resumeFrom)",message="resumeFrom is immutable: create another DbtRun"
 // +kubebuilder:validation:XValidation:rule="has(self.timeoutSeconds) == has(oldSelf.timeoutSeconds) && (!has(self.timeoutSeconds) || self.timeoutSeconds == oldSelf.timeoutSeconds)",message="timeoutSeconds is immutable: create another DbtRun"
 // +kubebuilder:validation:XValidation:rule="has(self.startTimeoutSeconds) == has(oldSelf.startTimeoutSeconds) && (!has(self.startTimeoutSeconds) || self.startTimeoutSeconds == oldSelf.startTimeoutSeconds)",message="startTimeoutSeconds is immutable: create another DbtRun"
 // +kubebuilder:validation:XValidation:rule="!(has(oldSelf.cancel) && oldSelf.cancel) || (has(self.cancel) && self.cancel)",message="cancel cannot be taken back: create another DbtRun"
@@ -111,6 +112,13 @@ type DbtRunSpec struct {
 	// +optional
 	Retry *Retry `json:"retry,omitempty"`
 
+	// resumeFrom names a finished run of this namespace to go on from: commands that ended well there are not run again,
+	// and of the first that did not only the nodes that failed, were skipped or never ran, as "dbt retry" does. The run
+	// must be of the same project and have the same commands; the source is fetched anew, so that what was mended counts.
+	// It needs the operator's collector. Unset: everything runs. Immutable.
+	// +optional
+	ResumeFrom *RunReference `json:"resumeFrom,omitempty"`
+
 	// timeoutSeconds bounds the run from the start of its Job, pod retries included: then dbt is told to stop, its
 	// queries are cancelled, and the run fails with reason TimedOut. Unset: the project's runDefaults, else no bound. 1
 	// to 2592000 (30 days). Immutable.
@@ -138,6 +146,16 @@ type DbtRunSpec struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=31536000
 	TTLSecondsAfterFinished *int64 `json:"ttlSecondsAfterFinished,omitempty"`
+}
+
+// RunReference names a DbtRun in the same namespace.
+type RunReference struct {
+	// name is the DbtRun's name.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="name must be the name of a DbtRun in this namespace: lower-case letters, digits, dashes and dots, with no slash"
+	Name string `json:"name,omitempty"`
 }
 
 // ProjectReference names a DbtProject in the same namespace.

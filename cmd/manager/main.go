@@ -158,7 +158,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, o options) error {
 	clk := clock.RealClock{}
 	runs := dbtrun.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"),
 		runmetrics.NewRuns(metrics.Registry),
-		runjob.Options{OperatorImage: o.runnerImage, Delivery: runjob.Delivery(o.delivery)})
+		runjob.Options{OperatorImage: o.runnerImage, Delivery: runjob.Delivery(o.delivery)}, nil)
 	if err := runs.SetupWithManager(ctx, mgr, o.workers); err != nil {
 		return fmt.Errorf("setting up the DbtRun controller: %w", err)
 	}

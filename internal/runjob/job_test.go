@@ -46,6 +46,8 @@ func TestBuild(t *testing.T) {
 	byImage := runjob.Options{OperatorImage: "registry.example.com/dbt-operator:1", Delivery: runjob.DeliverByImageVolume}
 	byInit := byImage
 	byInit.Delivery = runjob.DeliverByInitContainer
+	reporting := byInit
+	reporting.Collector = &plan.Collector{URL: "https://collector.dbt-operator-system.svc:9443", CA: "-----BEGIN CERTIFICATE-----\n"}
 	run := func() *testutil.RunWrapper {
 		return testutil.MakeDbtRun("nightly").Namespace("analytics").UID("11111111-2222-3333-4444-555555555555").Project("shop")
 	}
@@ -82,6 +84,7 @@ func TestBuild(t *testing.T) {
 		"configmap":            {"no init container, files in folders", run(), project().ConfigMap("shop", v1alpha1.KeyToPath{Key: "a", Path: "models/a.sql"}), byImage},
 		"git-anonymous":        {"dbt's container fetches itself", run().Revision("refs/pull/1/head"), project().Git("https://git.example.com/shop.git"), byImage},
 		"everything-init":      {"every field", run().Command("dbt seed", `run --vars '{"a": 1}'`).Var("b", `[1]`).Target("ci").Timeout(600).StartTimeout(60).TTL(3600).RetryPods(1), everything, byInit},
+		"reporting":            {"a token of its own for the collector, in prepare too", run().RetryNodes(2, 60).ResumeFrom("before"), project().Git("https://git.example.com/shop.git").GitSecret("git"), reporting},
 		"everything-image":     {"credentials ask for an init container even so", run(), everything, byImage},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -56,7 +56,7 @@ var rules = map[string]rule{
 	"internal/controller/dbtrun": {
 		imports: []string{
 			"api/v1alpha1", "internal/admission", "internal/attempt", "internal/conditions", "internal/journal",
-			"internal/lifecycle", "internal/metrics", "internal/runjob", "internal/runstatus", "internal/text",
+			"internal/lifecycle", "internal/metrics", "internal/plan", "internal/runjob", "internal/runstatus", "internal/text",
 		},
 		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),
 		never:    []string{module + "internal/runner"},

@@ -99,7 +99,7 @@ func makeManager(t testing.TB, over *wire, clk *shifted, namespaces []string, ch
 	}
 	runs := dbtrun.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"),
 		metrics.NewRuns(prometheus.NewRegistry()),
-		runjob.Options{OperatorImage: "registry.example.com/dbt-operator:1", Delivery: runjob.DeliverByInitContainer})
+		runjob.Options{OperatorImage: "registry.example.com/dbt-operator:1", Delivery: runjob.DeliverByInitContainer}, nil)
 	if err := runs.SetupWithManager(context.Background(), mgr, 4); err != nil {
 		t.Fatal(err)
 	}
