@@ -46,6 +46,8 @@ type CommandState struct {
 	Message string
 	// Total is the number of nodes it is about, 0 when unknown.
 	Total int32
+	// seen is how many nodes it came to.
+	seen int32
 }
 
 type nodeState struct {
@@ -120,7 +122,7 @@ func (s *State) begin(e Entry) {
 	c.Start, c.End, c.ExitCode, c.Outcome, c.Message = cmp.Or(c.Start, e.At), 0, 0, "", ""
 	s.current = c
 	if e.Mode == ModeAnew {
-		c.Total = 0
+		c.Total, c.seen = 0, 0
 		s.forget(c.Index)
 	}
 }
@@ -156,7 +158,8 @@ func (s *State) underWay(e Entry) {
 // node returns the state of a node, nil when there are too many.
 func (s *State) node(n Node) *nodeState {
 	known := s.nodes[n.ID]
-	if known == nil {
+	came := known == nil
+	if came {
 		if n.ID == "" || len(s.order) >= maxStateNodes {
 			return nil
 		}
@@ -164,8 +167,9 @@ func (s *State) node(n Node) *nodeState {
 		s.nodes[n.ID] = known
 		s.order = append(s.order, known)
 	}
-	if s.current != nil {
-		known.command = s.current.Index
+	if c := s.current; c != nil && (came || known.command != c.Index) {
+		known.command = c.Index
+		c.seen++
 	}
 	known.ResourceType = keep(n.ResourceType, known.ResourceType)
 	known.Path = keep(n.Path, known.Path)
@@ -313,10 +317,8 @@ func exitCode(c *CommandState) int32 {
 // count counts the nodes and lists those that matter.
 func (s *State) count(r *Report) {
 	var counts dbt.Counts
-	seen := map[int32]int32{}
 	var slowest []NodeTime
 	for _, n := range s.order {
-		seen[n.command]++
 		if n.Seconds > 0 {
 			slowest = append(slowest, NodeTime{n.ID, n.Seconds})
 		}
@@ -338,6 +340,6 @@ func (s *State) count(r *Report) {
 	r.Finished = counts.Finished()
 	r.Selected = int32(len(s.order))
 	for _, c := range s.commands {
-		r.Selected += max(0, c.Total-seen[c.Index])
+		r.Selected += max(0, c.Total-c.seen)
 	}
 }
