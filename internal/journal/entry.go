@@ -192,6 +192,8 @@ func (k Kind) known() bool {
 const (
 	maxPod  = 253
 	maxNote = 512
+	// maxTotal keeps sums of totals within 32 bits.
+	maxTotal = 10_000_000
 )
 
 func boundedEntry(e Entry) Entry {
@@ -202,7 +204,7 @@ func boundedEntry(e Entry) Entry {
 	e.Command = min(max(-1, e.Command), maxCommands-2)
 	e.Line, e.Note = text.Line(e.Line, maxCommand), text.Line(e.Note, maxNote)
 	e.InvocationID = text.Line(e.InvocationID, maxUID)
-	e.Total = max(0, e.Total)
+	e.Total = min(max(0, e.Total), maxTotal)
 	e.Message = text.Line(e.Message, maxMessage)
 	if e.Outcome != "" && !e.Outcome.known() {
 		e.Outcome = DbtError
