@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	_ "k8s.io/client-go/plugin/pkg/client/auth"
@@ -51,6 +52,7 @@ type options struct {
 	workers        int
 	qps            float64
 	gracePeriod    time.Duration
+	collector      collectorOptions
 }
 
 func (o *options) bind(fs *flag.FlagSet) {
@@ -66,6 +68,7 @@ func (o *options) bind(fs *flag.FlagSet) {
 	fs.IntVar(&o.workers, "workers", 16, "DbtRuns reconciled at a time.")
 	fs.Float64Var(&o.qps, "kube-api-qps", -1, "Requests to the API server a second. -1: no limit of its own, API priority and fairness decides.")
 	fs.DurationVar(&o.gracePeriod, "graceful-shutdown-timeout", 20*time.Second, "How long work in progress may take at a stop.")
+	o.collector.bind(fs)
 }
 
 func (o *options) validate() error {
@@ -80,7 +83,7 @@ func (o *options) validate() error {
 	if o.workers < 1 {
 		return fmt.Errorf("--workers is %d: must be at least 1", o.workers)
 	}
-	return nil
+	return o.collector.validate()
 }
 
 func (o *options) namespaceList() []string {
@@ -156,9 +159,15 @@ func newManager(ctx context.Context, o options) (manager.Manager, error) {
 
 func addControllers(ctx context.Context, mgr manager.Manager, o options) error {
 	clk := clock.RealClock{}
-	runs := dbtrun.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"),
+	// The collector wakes the controller, which reads from the collector.
+	var runs *dbtrun.Reconciler
+	kept, err := addCollector(ctx, mgr, o.collector, o.namespaceList(), func(run types.NamespacedName) { runs.Wake(run) })
+	if err != nil {
+		return err
+	}
+	runs = dbtrun.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"),
 		runmetrics.NewRuns(metrics.Registry),
-		runjob.Options{OperatorImage: o.runnerImage, Delivery: runjob.Delivery(o.delivery)}, nil)
+		runjob.Options{OperatorImage: o.runnerImage, Delivery: runjob.Delivery(o.delivery)}, kept)
 	if err := runs.SetupWithManager(ctx, mgr, o.workers); err != nil {
 		return fmt.Errorf("setting up the DbtRun controller: %w", err)
 	}

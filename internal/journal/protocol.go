@@ -76,7 +76,7 @@ type Artifact struct {
 	Bytes  int64  `json:"bytes"`
 }
 
-// Kept is what the collector holds of a run.
+// Kept is what the collector holds of a run. It is shared, and not changed once it is made.
 type Kept struct {
 	// Report is what the journal of all attempts comes to; Outcome is empty while the last attempt is at work.
 	Report Report

@@ -32,8 +32,8 @@ var rules = map[string]rule{
 
 	"cmd/manager": {
 		imports: []string{
-			"api/v1alpha1", "internal/controller", "internal/controller/dbtproject", "internal/controller/dbtrun",
-			"internal/metrics", "internal/runjob",
+			"api/v1alpha1", "internal/collector", "internal/collector/cert", "internal/controller", "internal/controller/dbtproject",
+			"internal/controller/dbtrun", "internal/metrics", "internal/plan", "internal/runjob", "internal/store",
 		},
 		external: []string{"k8s.io/", "sigs.k8s.io/controller-runtime"},
 		never:    []string{module + "internal/runner"},

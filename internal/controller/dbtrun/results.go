@@ -18,7 +18,7 @@ import (
 type Results interface {
 	// Endpoint returns how pods reach the collector.
 	Endpoint() *plan.Collector
-	// Kept returns what is known of a run, nil when nothing is. What it returns belongs to the caller.
+	// Kept returns what is known of a run, nil when nothing is. What it returns is not changed.
 	Kept(ctx context.Context, run types.NamespacedName, uid types.UID) (*journal.Kept, error)
 	// Deleted says that a run is gone, and with it the reason to keep anything of it. It does not block.
 	Deleted(run types.NamespacedName, uid types.UID)
