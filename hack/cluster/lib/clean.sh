@@ -51,7 +51,7 @@ mounts_remove() {
 	done
 	! awk -v a="$STATE/" 'index($5, a) == 1 { found = 1 } END { exit !found }' /proc/self/mountinfo ||
 		fail "something below $STATE is still mounted and in use; see: grep $STATE /proc/self/mountinfo"
-	rm -rf --one-file-system "$PG_RUN"
+	rm -rf --one-file-system "$PG_RUN" "$SHIM_RUN"
 }
 
 network_remove() {

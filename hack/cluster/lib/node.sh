@@ -1,9 +1,11 @@
 # The node: containerd, the pod network, kubelet and kube-proxy, as processes of the host.
 
 NODE=node-1
+# containerd allows its shims' sockets a folder of 42 characters at most, so it cannot lie in a checkout of any depth.
+SHIM_RUN=/run/dbt-operator-shim-$MARK
 
 containerd_start() {
-	mkdir -p "$STATE/containerd"
+	mkdir -p "$STATE/containerd" "$SHIM_RUN"
 	cat >"$STATE/containerd/config.toml" <<-T
 		version = 4
 		root = "$STATE/containerd/root"
@@ -18,7 +20,7 @@ containerd_start() {
 		[plugins."io.containerd.internal.v1.opt"]
 		  path = "$STATE/containerd/opt"
 		[plugins."io.containerd.shim.v1.manager"]
-		  socket_dir = "$STATE/containerd/s"
+		  socket_dir = "$SHIM_RUN"
 		[plugins."io.containerd.cri.v1.images".pinned_images]
 		  sandbox = "localhost/pause:1"
 		[plugins."io.containerd.cri.v1.runtime"]
@@ -46,6 +48,9 @@ containerd_start() {
 	T
 	PATH=$BIN:$PATH daemon containerd "$BIN/containerd" --config "$STATE/containerd/config.toml"
 }
+
+# containerd_ready says that containerd serves the kubelet: it answers also when the part for that could not be loaded.
+containerd_ready() { "$BIN/ctr" --address "$STATE/containerd/grpc.sock" plugins ls | grep -Eq '^io\.containerd\.grpc\.v1 +cri .* ok *$'; }
 
 # ctr_k8s is ctr on the images and containers that the kubelet sees.
 ctr_k8s() { "$BIN/ctr" --address "$STATE/containerd/grpc.sock" --namespace k8s.io "$@"; }

@@ -49,7 +49,7 @@ own_start() {
 	apiserver_start
 	cp "$STATE/pki/admin.kubeconfig" "$OUR_KUBECONFIG"
 	chmod 600 "$OUR_KUBECONFIG"
-	await containerd 30 ctr_k8s version
+	await containerd 30 containerd_ready
 	# The sandbox image must be there before the kubelet's first pod; the others can come later.
 	image_load pause
 	own_load "$@" 9>&- &
