@@ -15,6 +15,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/dbt-operator/dbt-operator/internal/journal"
@@ -44,7 +45,11 @@ type Client struct {
 	after   func(d time.Duration) <-chan time.Time
 	jitter  func() float64
 	timeout time.Duration
+	reached atomic.Bool
 }
+
+// Reached reports whether the collector has ever answered that all is well.
+func (c *Client) Reached() bool { return c.reached.Load() }
 
 // NewClient returns a client. An error says which part of the configuration cannot be used.
 func NewClient(c Config) (*Client, error) {
@@ -163,6 +168,7 @@ func (c *Client) do(ctx context.Context, r request, read func(io.Reader) error) 
 	if resp.StatusCode/100 != 2 {
 		return refusal(resp)
 	}
+	c.reached.Store(true)
 	if read == nil {
 		return nil
 	}

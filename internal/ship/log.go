@@ -94,6 +94,13 @@ func (l *Log) gap() []byte {
 	return b.Bytes()
 }
 
+// Flush hands on what was written so far.
+func (l *Log) Flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.flush(false)
+}
+
 // Close hands on what is left. What is written later is dropped.
 func (l *Log) Close() {
 	l.mu.Lock()
