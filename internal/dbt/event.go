@@ -27,6 +27,8 @@ type Node struct {
 	ResourceType string
 	Path         string // of the node's file, relative to the folder of its kind
 	Relation     string
+	// StartedAt and FinishedAt are as dbt wrote them: RFC 3339, UTC also without a zone (1.x), or empty.
+	StartedAt, FinishedAt string
 }
 
 // Data is the part of an event's data that is read. A field that an event lacks is zero.
@@ -39,8 +41,9 @@ type Data struct {
 	Message        string  // the text of a failure
 	Path           string
 	Exception      string
-	Failures       int32 // rows that a test found
-	Success        *bool // how a command of dbt 2.x says it ended
+	Failures       int32  // rows that a test found
+	Success        *bool  // how a command of dbt 2.x says it ended
+	Adapter        string // the adapter's own word on what a statement did, such as "SELECT 100"
 }
 
 type wireEvent struct {
@@ -60,6 +63,8 @@ type wireNode struct {
 	Status       string `json:"node_status"`
 	ResourceType string `json:"resource_type"`
 	Path         string `json:"node_path"`
+	StartedAt    string `json:"node_started_at"`
+	FinishedAt   string `json:"node_finished_at"`
 	Relation     struct {
 		Name string `json:"relation_name"`
 	} `json:"node_relation"`
@@ -79,7 +84,21 @@ type wireData struct {
 	Exception      string   `json:"exc"`
 	Failures       int32    `json:"num_failures"`
 	Success        *bool    `json:"success"`
+	Adapter        loose    `json:"status"`
 	Node           wireNode `json:"node_info"`
+}
+
+// loose is a string, or empty for what is none: in some events a member of this name is something else.
+type loose string
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (l *loose) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if d.PeekKind() != '"' {
+		return d.SkipValue()
+	}
+	t, err := d.ReadToken()
+	*l = loose(t.String())
+	return err
 }
 
 // lenient accepts what dbt and its adapters are known to write: text that is not UTF-8, the same name twice.
@@ -107,11 +126,11 @@ func ParseEvent(line []byte) (Event, bool) {
 		Version: strings.TrimPrefix(d.Version, "="), AdapterName: d.AdapterName,
 		AdapterVersion: strings.TrimPrefix(d.AdapterVersion, "="), Total: max(d.Total, d.TotalTests, d.TotalNodes),
 		Seconds: d.Seconds, Message: firstNonEmpty(d.Message, d.Result), Path: d.Path, Exception: d.Exception,
-		Failures: d.Failures, Success: d.Success,
+		Failures: d.Failures, Success: d.Success, Adapter: firstNonEmpty(d.Result, string(d.Adapter)),
 	}
 	e.Node = Node{
 		UniqueID: d.Node.UniqueID, Status: nodeStatus(d.Node.Status), ResourceType: d.Node.ResourceType,
-		Path: d.Node.Path, Relation: d.Node.Relation.Name,
+		Path: d.Node.Path, Relation: d.Node.Relation.Name, StartedAt: d.Node.StartedAt, FinishedAt: d.Node.FinishedAt,
 	}
 	return e, true
 }

@@ -14,7 +14,11 @@ func FuzzParseEvent(f *testing.F) {
 		if !ok {
 			return
 		}
-		r := NewRecorder()
+		r := NewRecorder(func(c Change) {
+			if c.Node != nil && len(c.Node.Message) > maxErrorBytes {
+				t.Errorf("a message of %d bytes", len(c.Node.Message))
+			}
+		})
 		r.Begin()
 		r.Observe(e)
 		r.Judge("dbt build", Exit{})

@@ -14,7 +14,7 @@ import (
 func printed(format string, line string) string {
 	s := newScreen()
 	r := &Runner{
-		record: dbt.NewRecorder(), redact: NewRedactor(nil),
+		record: dbt.NewRecorder(nil), redact: NewRedactor(nil),
 		print: newPrinter(s, NewRedactor(nil), format, plan.Identity{Namespace: "shop", Name: "nightly", UID: "0c7a", Project: "jaffle"}, clock),
 	}
 	r.observe([]byte(line))
