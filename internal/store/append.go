@@ -33,7 +33,7 @@ func (s *Store) Append(ctx context.Context, run Run, stream, part string, offset
 	var refused *OffsetError
 	switch {
 	case err == nil:
-		s.compactIfMany(p, st)
+		s.compactIfMany(ctx, p, st)
 		return end, nil
 	case errors.As(err, &refused):
 		return end, fmt.Errorf("appending to %s: %w", p, err)
@@ -93,13 +93,20 @@ func (s *Store) add(ctx context.Context, p place, st *stream, offset int64, b []
 		return st.tail.end, nil
 	}
 	v, err := s.look(ctx, p)
+	if errors.Is(err, errNoBase) {
+		// The run was deleted, and this is all there is of it.
+		if err := s.objects.delete(ctx, key); err != nil {
+			return 0, err
+		}
+		v, err = s.look(ctx, p)
+	}
 	if err != nil {
 		return 0, err
 	}
 	st.remember(v)
 	end, err := s.repeated(ctx, p, v, offset, b)
-	if err != nil && (offset < v.begin || v.base == "") {
-		// It is no part of the stream and must not stay in the way of a run of the same name.
+	if err != nil && offset < v.begin {
+		// It is no part of the stream, only in its folder.
 		err = errors.Join(err, s.objects.delete(ctx, key))
 	}
 	return end, err
@@ -139,7 +146,10 @@ func (s *Store) repeated(ctx context.Context, p place, v view, offset int64, b [
 	return v.end, nil
 }
 
+// remember keeps what the next append needs of a view. A part that has not begun is looked at again.
 func (st *stream) remember(v view) {
-	st.tail = &tail{base: v.base, begin: v.begin, end: v.end, segments: len(v.chain)}
-	st.next = 0
+	st.tail, st.next = nil, 0
+	if v.base != "" {
+		st.tail = &tail{base: v.base, begin: v.begin, end: v.end, segments: len(v.chain)}
+	}
 }

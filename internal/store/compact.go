@@ -54,6 +54,8 @@ func (s *Store) compact(ctx context.Context, p place) error {
 const (
 	// fewSegments is how many segments a small part has before it is compacted, manySegments how many a large one has.
 	fewSegments, manySegments = 64, 512
+	// tooMany times as many are too many to wait for the background.
+	tooMany = 3
 	// smallPart is the size in bytes up to which a part is small. Larger ones wait for more segments, so that a part is not
 	// written anew so often that most of the writing is for that.
 	smallPart = 8 << 20
@@ -66,16 +68,29 @@ func (t tail) due() int {
 	return int(min(manySegments, fewSegments*(1+t.begin/smallPart)))
 }
 
-// compactIfMany starts to compact a part that has many segments. The caller holds the part's lock.
-func (s *Store) compactIfMany(p place, st *stream) {
-	if st.tail == nil || st.tail.segments < max(st.tail.due(), st.next) || !s.streams.begin(p, st) {
+// compactIfMany sees to it that a part's segments do not become ever more. It compacts in the background, or, if appends come
+// faster than that, in the caller's time. The caller holds the part's lock. Errors are no errors of the append.
+func (s *Store) compactIfMany(ctx context.Context, p place, st *stream) {
+	if st.tail == nil || st.tail.segments < max(st.tail.due(), st.next) {
 		return
 	}
-	if !s.background(func(ctx context.Context) { s.compactNow(ctx, p, st) }) {
+	if st.tail.segments >= tooMany*st.tail.due() {
+		st.next = st.tail.segments + fewSegments
+		if err := s.compact(ctx, p); err != nil {
+			s.onError(failed(err, "compacting %s", p))
+			return
+		}
+		st.tail = nil
+		return
+	}
+	if !s.streams.begin(st) {
+		return
+	}
+	if s.background(func(ctx context.Context) { s.compactNow(ctx, p, st) }) {
+		st.next = st.tail.segments + fewSegments
+	} else {
 		s.streams.end(p, st)
-		return
 	}
-	st.next = st.tail.segments + fewSegments
 }
 
 func (s *Store) compactNow(ctx context.Context, p place, st *stream) {

@@ -51,7 +51,7 @@ type objects interface {
 	close() error
 }
 
-// blobs are objects in a bucket of gocloud.dev.
+// blobs are objects in a bucket of gocloud.dev. It looks at the context itself, as not every driver does.
 type blobs struct {
 	bucket *blob.Bucket
 }
@@ -71,6 +71,9 @@ func (b *blobs) put(ctx context.Context, key string, r io.Reader, how put) (int6
 func write(ctx context.Context, bucket *blob.Bucket, key string, r io.Reader, how put,
 	opened func(*os.File), finish func(publish func() error) error,
 ) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// A set type keeps the library from holding back the first bytes to guess one.
@@ -123,6 +126,9 @@ func exists(err error) bool {
 }
 
 func (b *blobs) get(ctx context.Context, key string, offset int64) (io.ReadCloser, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	r, err := b.bucket.NewRangeReader(ctx, key, offset, -1, nil)
 	if err != nil {
 		return nil, missing(err)
@@ -131,6 +137,9 @@ func (b *blobs) get(ctx context.Context, key string, offset int64) (io.ReadClose
 }
 
 func (b *blobs) stat(ctx context.Context, key string) (object, error) {
+	if err := ctx.Err(); err != nil {
+		return object{}, err
+	}
 	a, err := b.bucket.Attributes(ctx, key)
 	if err != nil {
 		return object{}, missing(err)
@@ -158,6 +167,9 @@ func (b *blobs) list(ctx context.Context, prefix string) ([]object, error) {
 func (b *blobs) each(ctx context.Context, prefix string, f func(object) error) error {
 	objects := b.bucket.List(&blob.ListOptions{Prefix: prefix})
 	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		o, err := objects.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -172,6 +184,9 @@ func (b *blobs) each(ctx context.Context, prefix string, f func(object) error) e
 }
 
 func (b *blobs) delete(ctx context.Context, key string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if err := b.bucket.Delete(ctx, key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 		return err
 	}

@@ -69,7 +69,7 @@ func (s *streams) leave(p place, st *stream) {
 }
 
 // begin reports whether nobody compacts the part, and that the caller does from now on, until it calls end.
-func (s *streams) begin(p place, st *stream) bool {
+func (s *streams) begin(st *stream) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if st.compacting {

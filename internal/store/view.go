@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,6 +28,9 @@ type view struct {
 	stale []string
 }
 
+// errNoBase is for segments without a base: somebody else deleted it, or a run was deleted while it was appended to.
+var errNoBase = errors.New("there are segments, and what they follow is not there")
+
 // resolve makes a view of the objects below prefix. It is an error if a base has not the size that its name says, or if
 // there are segments and no base: somebody else changed them.
 func resolve(prefix string, objects []object) (view, error) {
@@ -45,7 +49,7 @@ func resolve(prefix string, objects []object) (view, error) {
 	}
 	if len(bases) == 0 {
 		if len(segments) > 0 {
-			return view{}, fmt.Errorf("%s is damaged: what %s follows is not there", prefix, segments[0].key)
+			return view{}, fmt.Errorf("%s is damaged: %w", prefix, errNoBase)
 		}
 		return v, nil
 	}
