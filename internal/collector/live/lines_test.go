@@ -43,7 +43,9 @@ func decoded(t testing.TB, b []byte) []journal.Entry {
 
 func TestLinesGiveWhatAFreshFoldGives(t *testing.T) {
 	entry := func(id string) string { return `{"k":"start","node":{"id":"` + id + `"}}` }
-	long := func(n int) string { return `{"k":"begin","pod":"` + strings.Repeat("x", n-len(`{"k":"begin","pod":""}`)) + `"}` }
+	long := func(n int) string {
+		return `{"k":"begin","pod":"` + strings.Repeat("x", n-len(`{"k":"begin","pod":""}`)) + `"}`
+	}
 	for name, c := range map[string]struct{ reason, in string }{
 		"lines":               {"the usual", entry("a") + "\n" + entry("b") + "\n"},
 		"torn":                {"the pod died as it wrote", entry("a") + "\n" + entry("b")[:20]},
@@ -61,7 +63,7 @@ func TestLinesGiveWhatAFreshFoldGives(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			want := decoded(t, []byte(c.in))
 			r := rand.New(rand.NewPCG(1, 2))
-			for range 200 {
+			for range 50 {
 				var cuts []int
 				for range r.IntN(5) {
 					cuts = append(cuts, r.IntN(len(c.in)+1))

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/dbt-operator/dbt-operator/internal/dbt/text"
@@ -16,7 +17,7 @@ const (
 	// maxTail is how much text a tail has.
 	maxTail = 4 << 10
 	// tailWindow is how much of a log's end is kept in memory, compressed.
-	tailWindow = 128 << 10
+	tailWindow = 192 << 10
 	// tailBudget is how much is decompressed for one tail.
 	tailBudget = 2 << 20
 )
@@ -40,7 +41,12 @@ func (t *tail) add(b []byte) {
 // lines returns the last lines, at most maxTail bytes, clean.
 func (t *tail) lines() string {
 	if !t.fresh {
-		t.text, t.fresh = lastLines(lastText(t.window)), true
+		text, from := lastText(t.window)
+		if len(text) > maxTail {
+			// What is before it is never needed again.
+			t.window = slices.Clone(t.window[from:])
+		}
+		t.text, t.fresh = lastLines(text), true
 	}
 	return t.text
 }
@@ -48,11 +54,11 @@ func (t *tail) lines() string {
 // magic begins a gzip member without a name or a comment: its number, the one method there is, no flags.
 var magic = []byte{0x1f, 0x8b, 0x08, 0x00}
 
-// lastText decompresses the last members in window that give more than maxTail bytes of text, as far as it goes: the first of the
-// window may be cut at its beginning, the last at its end. Members are found from the end, as a member says nothing of
-// where the one before it begins; bytes that only look like a beginning are no member or do not end where the next begins.
-func lastText(window []byte) []byte {
-	var out []byte
+// lastText decompresses the last members in window that give more than maxTail bytes of text, as far as it goes, and says
+// where the first of them begins. The first of the window may be cut at its beginning, the last at its end. Members are
+// found from the end, as a member says nothing of where the one before it begins; bytes that only look like a beginning
+// are no member, or do not end where the next begins.
+func lastText(window []byte) (out []byte, begin int) {
 	budget := tailBudget
 	window = trimHeader(window)
 	end := len(window)
@@ -68,7 +74,7 @@ func lastText(window []byte) []byte {
 		out = append(text, out...)
 		end = from
 	}
-	return out
+	return out, end
 }
 
 // trimHeader takes off the beginning of a member that is so short that it cannot be told from other bytes.
