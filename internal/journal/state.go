@@ -2,6 +2,8 @@ package journal
 
 import (
 	"cmp"
+	"iter"
+	"maps"
 	"slices"
 
 	"github.com/dbt-operator/dbt-operator/internal/dbt"
@@ -16,7 +18,10 @@ type State struct {
 	commands     []*CommandState // by index
 	current      *CommandState   // the command under way
 	nodes        map[string]*nodeState
-	order        []*nodeState // by first appearance
+	order        []*nodeState // by first appearance; those that were forgotten lie in it until it is tidied
+	open         map[*nodeState]struct{}
+	byCommand    map[int32][]*nodeState // those that appeared in a command; some have moved on to another since
+	seq          int
 	lineage      *Lineage
 }
 
@@ -53,7 +58,10 @@ type CommandState struct {
 type nodeState struct {
 	Node
 	command int32
-	open    bool
+	// seq orders nodes by first appearance.
+	seq       int
+	open      bool
+	forgotten bool
 	// cut is the pod in which the node was cut off.
 	cut string
 }
@@ -62,11 +70,17 @@ type nodeState struct {
 // dbt has no word for it.
 const StatusInterrupted = "interrupted"
 
-// maxStateNodes bounds a State's memory, whatever a journal holds.
-const maxStateNodes = 100_000
+// What bounds a State's memory, whatever a journal holds. The time that an entry takes does not grow with what came
+// before it: the pod that wrote the journal is hostile.
+const (
+	maxStateNodes    = 100_000
+	maxStateAttempts = 1000
+)
 
 // NewState returns the state of an empty journal.
-func NewState() *State { return &State{nodes: map[string]*nodeState{}} }
+func NewState() *State {
+	return &State{nodes: map[string]*nodeState{}, open: map[*nodeState]struct{}{}, byCommand: map[int32][]*nodeState{}}
+}
 
 // Apply folds in the next entry.
 func (s *State) Apply(e Entry) {
@@ -74,7 +88,8 @@ func (s *State) Apply(e Entry) {
 	case KindBegin:
 		s.cutOpen()
 		s.current = nil
-		s.attempts = append(s.attempts, AttemptState{Pod: e.Pod, Begin: e.At})
+		// No Job makes as many pods; the newest takes the place of the one before it.
+		s.attempts = append(s.attempts[:min(len(s.attempts), maxStateAttempts-1)], AttemptState{Pod: e.Pod, Begin: e.At})
 	case KindSource:
 		s.source = e.Source
 	case KindEngine:
@@ -104,11 +119,10 @@ func (s *State) pod() string {
 
 // cutOpen marks the nodes that started and will not end.
 func (s *State) cutOpen() {
-	for _, n := range s.order {
-		if n.open {
-			n.open, n.cut = false, cmp.Or(s.pod(), "a pod that is gone")
-		}
+	for n := range s.open {
+		n.open, n.cut = false, cmp.Or(s.pod(), "a pod that is gone")
 	}
+	clear(s.open)
 }
 
 func (s *State) begin(e Entry) {
@@ -129,12 +143,27 @@ func (s *State) begin(e Entry) {
 
 // forget drops the nodes of a command that is begun anew: what became of them before does not count.
 func (s *State) forget(command int32) {
-	s.order = slices.DeleteFunc(s.order, func(n *nodeState) bool {
-		if n.command == command {
+	for _, n := range s.byCommand[command] {
+		if n.command == command && !n.forgotten {
+			n.forgotten = true
 			delete(s.nodes, n.ID)
 		}
-		return n.command == command
-	})
+	}
+	delete(s.byCommand, command)
+	if len(s.order) > 2*len(s.nodes) {
+		s.order = slices.DeleteFunc(s.order, func(n *nodeState) bool { return n.forgotten })
+	}
+}
+
+// all returns the nodes by first appearance.
+func (s *State) all() iter.Seq[*nodeState] {
+	return func(yield func(*nodeState) bool) {
+		for _, n := range s.order {
+			if !n.forgotten && !yield(n) {
+				return
+			}
+		}
+	}
 }
 
 // underWay takes in what is said of the command under way.
@@ -160,14 +189,19 @@ func (s *State) node(n Node) *nodeState {
 	known := s.nodes[n.ID]
 	came := known == nil
 	if came {
-		if n.ID == "" || len(s.order) >= maxStateNodes {
+		if n.ID == "" || len(s.nodes) >= maxStateNodes {
 			return nil
 		}
-		known = &nodeState{Node: Node{ID: n.ID}}
+		s.seq++
+		known = &nodeState{Node: Node{ID: n.ID}, seq: s.seq}
 		s.nodes[n.ID] = known
 		s.order = append(s.order, known)
+		s.byCommand[known.command] = append(s.byCommand[known.command], known)
 	}
 	if c := s.current; c != nil && (came || known.command != c.Index) {
+		if known.command != c.Index {
+			s.byCommand[c.Index] = append(s.byCommand[c.Index], known)
+		}
 		known.command = c.Index
 		c.seen++
 	}
@@ -183,6 +217,7 @@ func (s *State) start(n Node) {
 		return
 	}
 	known.open, known.cut = true, ""
+	s.open[known] = struct{}{}
 	known.Status, known.Message = "", ""
 	known.Start, known.End, known.Seconds, known.Rows = n.Start, 0, 0, 0
 }
@@ -193,6 +228,7 @@ func (s *State) result(n Node) {
 		return
 	}
 	known.open, known.cut = false, ""
+	delete(s.open, known)
 	if known.Status == n.Status {
 		n.Message = keep(n.Message, known.Message)
 	}
@@ -243,7 +279,7 @@ func (s *State) Command(index int32) (CommandState, bool) {
 // cut off has StatusInterrupted, one that runs has no status.
 func (s *State) Nodes(command int32) []Node {
 	var out []Node
-	for _, n := range s.order {
+	for n := range s.all() {
 		if n.command == command {
 			out = append(out, n.shown())
 		}
@@ -262,13 +298,10 @@ func (n *nodeState) shown() Node {
 
 // Running returns the nodes that run, the longest first; at most limit.
 func (s *State) Running(limit int) []string {
-	var open []*nodeState
-	for _, n := range s.order {
-		if n.open {
-			open = append(open, n)
-		}
-	}
-	slices.SortStableFunc(open, func(a, b *nodeState) int { return cmp.Compare(a.Start, b.Start) })
+	open := slices.Collect(maps.Keys(s.open))
+	slices.SortFunc(open, func(a, b *nodeState) int {
+		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.seq, b.seq))
+	})
 	var out []string
 	for _, n := range open[:min(len(open), limit)] {
 		out = append(out, n.ID)
@@ -279,7 +312,7 @@ func (s *State) Running(limit int) []string {
 // Made returns the unique_ids of the nodes that ended well, in order.
 func (s *State) Made() []string {
 	var out []string
-	for _, n := range s.order {
+	for n := range s.all() {
 		if n.cut == "" && dbt.NodeDone(n.Status) {
 			out = append(out, n.ID)
 		}
@@ -318,7 +351,7 @@ func exitCode(c *CommandState) int32 {
 func (s *State) count(r *Report) {
 	var counts dbt.Counts
 	var slowest []NodeTime
-	for _, n := range s.order {
+	for n := range s.all() {
 		if n.Seconds > 0 {
 			slowest = append(slowest, NodeTime{n.ID, n.Seconds})
 		}
@@ -338,7 +371,7 @@ func (s *State) count(r *Report) {
 		Skipped: counts.Skipped, NoOp: counts.NoOp, Reused: counts.Reused,
 	}
 	r.Finished = counts.Finished()
-	r.Selected = int32(len(s.order))
+	r.Selected = int32(len(s.nodes))
 	for _, c := range s.commands {
 		r.Selected += max(0, c.Total-c.seen)
 	}

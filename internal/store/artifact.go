@@ -1,0 +1,249 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// current is the document that publishes an artifact.
+type current struct {
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+	// Data names the object that holds the bytes.
+	Data string `json:"data"`
+}
+
+// maxCurrent bounds what is read of a current document, in bytes.
+const maxCurrent = 4 << 10
+
+// decodeCurrent refuses whatever PutArtifact would not have written.
+func decodeCurrent(b []byte) (current, error) {
+	var c current
+	if err := json.Unmarshal(b, &c); err != nil {
+		return current{}, err
+	}
+	digest, err := hex.DecodeString(c.SHA256)
+	if err != nil || len(digest) != sha256.Size || c.Bytes < 0 || !isUnique(c.Data) {
+		return current{}, errors.New("it does not describe an artifact")
+	}
+	return c, nil
+}
+
+func (c current) artifact(name string, o object) Artifact {
+	return Artifact{Name: name, Bytes: c.Bytes, SHA256: c.SHA256, Time: o.time}
+}
+
+// PutArtifact keeps what r gives under a name, and returns its size and digest. It streams. An artifact of that name is
+// replaced at the very end, in one step: when r fails, gives more than limit bytes (ErrTooLarge) or ctx ends, what was
+// there before stays, and nothing of r can be read. An error of r is returned wrapped, and is no ErrStore.
+//
+// A name is lower-case letters, digits, dashes, underscores and single dots, 1 to 128 characters, with a letter or digit
+// first and no dot last.
+func (s *Store) PutArtifact(ctx context.Context, run Run, name string, r io.Reader, limit int64) (Artifact, error) {
+	if err := checkArtifactOf(run, name); err != nil {
+		return Artifact{}, err
+	}
+	source := &source{r: r, left: limit}
+	hash := sha256.New()
+	c := current{Data: unique()}
+	data := dataKey(run, name, c.Data)
+	var err error
+	c.Bytes, err = s.objects.put(ctx, data, io.TeeReader(source, hash), put{sync: true})
+	switch {
+	case source.over:
+		return Artifact{}, fmt.Errorf("keeping artifact %s of run %s: %w: more than %d bytes", name, run, ErrTooLarge, limit)
+	case source.err != nil:
+		return Artifact{}, fmt.Errorf("keeping artifact %s of run %s: %w", name, run, source.err)
+	case err != nil:
+		return Artifact{}, failed(err, "keeping artifact %s of run %s", name, run)
+	}
+	c.SHA256 = hex.EncodeToString(hash.Sum(nil))
+	a, err := s.publish(ctx, run, name, c)
+	if err != nil {
+		return Artifact{}, failed(err, "publishing artifact %s of run %s", name, run)
+	}
+	return a, nil
+}
+
+// publish makes c the current artifact and deletes the bytes of the one before.
+func (s *Store) publish(ctx context.Context, run Run, name string, c current) (Artifact, error) {
+	key := currentKey(run, name)
+	// What cannot be read is replaced all the same.
+	before, beforeErr := s.current(ctx, run, name)
+	doc, err := json.Marshal(c)
+	if err != nil {
+		return Artifact{}, err
+	}
+	if _, err := s.objects.put(ctx, key, bytes.NewReader(doc), put{sync: true, size: len(doc)}); err != nil {
+		return Artifact{}, err
+	}
+	o, err := s.objects.stat(ctx, key)
+	if err != nil {
+		return Artifact{}, err
+	}
+	if beforeErr == nil {
+		// It is published, whatever becomes of this; the bytes go with the run at the latest.
+		_ = s.objects.delete(ctx, dataKey(run, name, before.Data))
+	}
+	return c.artifact(name, o), nil
+}
+
+func checkArtifactOf(run Run, name string) error {
+	if err := run.check(); err != nil {
+		return err
+	}
+	return checkArtifact(name)
+}
+
+// source is the caller's reader up to a limit, and keeps its error apart from the store's.
+type source struct {
+	r    io.Reader
+	left int64
+	err  error
+	over bool
+}
+
+func (s *source) Read(b []byte) (int, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	// One byte more than may be, to see whether there is one.
+	if int64(len(b)) > s.left+1 {
+		b = b[:s.left+1]
+	}
+	n, err := s.r.Read(b)
+	s.left -= int64(n)
+	if s.left < 0 {
+		s.over, s.err = true, ErrTooLarge
+		return 0, s.err
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+	}
+	return n, err
+}
+
+func (s *Store) current(ctx context.Context, run Run, name string) (current, error) {
+	b, err := s.readAll(ctx, currentKey(run, name), maxCurrent)
+	if err != nil {
+		return current{}, err
+	}
+	c, err := decodeCurrent(b)
+	if err != nil {
+		return current{}, fmt.Errorf("%s is damaged: %w", currentKey(run, name), err)
+	}
+	return c, nil
+}
+
+// readAll reads a small object.
+func (s *Store) readAll(ctx context.Context, key string, limit int64) ([]byte, error) {
+	r, err := s.objects.get(ctx, key, 0)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err := errors.Join(err, r.Close()); err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("%s is damaged: it has more than %d bytes", key, limit)
+	}
+	return b, nil
+}
+
+// Artifact opens an artifact. The caller closes the reader; ctx holds for reading, too. It is ErrNotFound if there is none.
+func (s *Store) Artifact(ctx context.Context, run Run, name string) (io.ReadCloser, Artifact, error) {
+	if err := checkArtifactOf(run, name); err != nil {
+		return nil, Artifact{}, err
+	}
+	what := fmt.Sprintf("reading artifact %s of run %s", name, run)
+	var last error
+	for range looks {
+		c, err := s.current(ctx, run, name)
+		if err != nil {
+			return nil, Artifact{}, failed(err, "%s", what)
+		}
+		o, err := s.objects.stat(ctx, currentKey(run, name))
+		if err != nil {
+			return nil, Artifact{}, failed(err, "%s", what)
+		}
+		r, err := s.objects.get(ctx, dataKey(run, name, c.Data), 0)
+		if err == nil {
+			return &body{ctx: ctx, r: r, left: c.Bytes, what: what}, c.artifact(name, o), nil
+		}
+		if !errors.Is(err, ErrNotFound) {
+			return nil, Artifact{}, failed(err, "%s", what)
+		}
+		// Replaced meanwhile.
+		last = err
+	}
+	return nil, Artifact{}, fmt.Errorf("%s: %w: its bytes are gone: %s", what, ErrStore, last.Error())
+}
+
+// body reads the bytes of an artifact, neither more nor less.
+type body struct {
+	//nolint:containedctx // An io.Reader has nowhere else to take it from; Artifact says that it holds for reading.
+	ctx  context.Context
+	r    io.ReadCloser
+	left int64
+	what string
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, io.EOF
+	}
+	if err := b.ctx.Err(); err != nil {
+		return 0, failed(err, "%s", b.what)
+	}
+	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	switch {
+	case err == nil || b.left == 0:
+		return n, nil
+	case errors.Is(err, io.EOF):
+		return n, failed(io.ErrUnexpectedEOF, "%s: %d bytes are missing", b.what, b.left)
+	default:
+		return n, failed(err, "%s", b.what)
+	}
+}
+
+func (b *body) Close() error { return b.r.Close() }
+
+// Artifacts lists a run's artifacts, sorted by name.
+func (s *Store) Artifacts(ctx context.Context, run Run) ([]Artifact, error) {
+	if err := run.check(); err != nil {
+		return nil, err
+	}
+	prefix := artifactsPrefix(run)
+	all, err := s.objects.list(ctx, prefix)
+	if err != nil {
+		return nil, failed(err, "listing the artifacts of run %s", run)
+	}
+	var artifacts []Artifact
+	for _, o := range all {
+		name, ok := strings.CutSuffix(strings.TrimPrefix(o.key, prefix), "/current")
+		if !ok || checkArtifact(name) != nil {
+			continue
+		}
+		c, err := s.current(ctx, run, name)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, failed(err, "listing the artifacts of run %s", run)
+		}
+		artifacts = append(artifacts, c.artifact(name, o))
+	}
+	slices.SortFunc(artifacts, func(a, b Artifact) int { return cmp.Compare(a.Name, b.Name) })
+	return artifacts, nil
+}
