@@ -34,7 +34,8 @@ prepare_level() {
       if ! hack/cluster/cluster status >/dev/null 2>&1; then
         ours=yes
       fi
-      hack/cluster/cluster up >&2 && hack/deploy.sh >&2
+      # What the cluster starts outlives this script when it is kept: it must not hold the display's end open.
+      hack/cluster/cluster up >&2 3>&- && hack/deploy.sh >&2 3>&-
       ;;
   esac
 }
