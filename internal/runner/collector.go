@@ -30,7 +30,8 @@ type collector struct {
 	journal *ship.Stream
 	stream  *ship.Stream // of the log
 	log     *ship.Log
-	reached bool // it has answered
+	open    bool // there is an attempt to speak of
+	reached bool // it has said what the attempt has to know
 	refused bool // it will not hear this pod
 }
 
@@ -81,6 +82,16 @@ func (r *Runner) connect() {
 	r.collector = &collector{client: client}
 }
 
+// listen begins the attempt's streams, into which the log goes from now on. They are sent once the attempt has begun.
+func (r *Runner) listen() {
+	if c := r.collector; c != nil {
+		c.journal = ship.NewStream(c.client, journal.StreamJournal, r.folders.workspace, 0)
+		c.stream = ship.NewStream(c.client, journal.StreamLog, r.folders.workspace, maxLog)
+		c.log = ship.NewLog(c.stream)
+		r.print.tee(c.log)
+	}
+}
+
 // ask learns what the attempt has to know before it begins. It returns an error when there is nothing to do. A
 // collector that is away for too long is done without.
 func (r *Runner) ask(ctx context.Context) error {
@@ -129,16 +140,13 @@ func over(o journal.Outcome) error {
 	return &stopped{o, fmt.Sprintf("the run had ended (%s) before this pod began: nothing was done", o)}
 }
 
-// open begins the attempt's streams.
+// open begins the attempt.
 func (r *Runner) open(ctx context.Context) {
 	if c := r.collector; c != nil && c.refused {
+		r.print.tee(nil)
 		r.collector = nil
 	} else if c != nil {
-		dir := r.folders.workspace
-		c.journal = ship.NewStream(c.client, journal.StreamJournal, dir, 0)
-		c.stream = ship.NewStream(c.client, journal.StreamLog, dir, maxLog)
-		c.log = ship.NewLog(c.stream)
-		r.print.tee(c.log)
+		c.open = true
 		for _, s := range []*ship.Stream{c.journal, c.stream} {
 			s.Start(ctx, c.offset(r.earlier, s))
 		}
@@ -167,9 +175,9 @@ func (r *Runner) pod() string {
 	return ""
 }
 
-// enter hands an entry on. It is called before there are streams when the attempt has nothing to do.
+// enter hands an entry on.
 func (c *collector) enter(e journal.Entry) {
-	if c.journal != nil {
+	if c.open {
 		c.journal.Append(journal.EncodeEntry(e), e.Kind == journal.KindEnd)
 	}
 }
@@ -178,7 +186,7 @@ func (c *collector) enter(e journal.Entry) {
 // log and the artifacts. It gives up in time, and says so.
 func (r *Runner) deliver(hard context.Context) {
 	c := r.collector
-	if c == nil || c.journal == nil {
+	if c == nil || !c.open {
 		return
 	}
 	patience := awayPatience

@@ -105,6 +105,7 @@ func (r *Runner) Run(ctx context.Context) int {
 	hard, release := r.hard(ctx)
 	defer release()
 	r.connect()
+	r.listen()
 	err := r.ask(ctx)
 	if err == nil {
 		r.open(hard)

@@ -34,11 +34,16 @@ func (b *backoff) next(err error) time.Duration {
 
 func (b *backoff) reset() { b.failures = 0 }
 
-// again calls try until it succeeds, fails for good, or ctx is done; then it returns the last error.
+// again calls try until it succeeds, fails for good, or ctx is done; then it returns what went wrong last.
 func (c *Client) again(ctx context.Context, try func(context.Context) error) error {
 	b := backoff{jitter: c.jitter}
+	var last error
 	for {
 		err := try(ctx)
+		if ctx.Err() != nil && last != nil {
+			return last
+		}
+		last = err
 		if err == nil || !passing(err) || ctx.Err() != nil {
 			return err
 		}
