@@ -95,10 +95,10 @@ func (b *builder) nodes(open Open, yield func(Event) bool) error {
 	return nil
 }
 
-// begin is the START of the run.
+// begin is the START of the run. It says nothing that becomes known later: it must be the same when it is built again.
 func (b *builder) begin() Event {
 	e := b.event(Start, b.run.Start.UnixMilli())
-	e.Run = RunRef{ID: RunID(b.run.UID), Facets: Facets{"dbtOperator_run": b.identity()}}
+	e.Run = RunRef{ID: RunID(b.run.UID), Facets: Facets{"dbtOperator_run": b.identity(false)}}
 	if !b.run.ScheduledTime.IsZero() {
 		e.Run.Facets["nominalTime"] = b.facet("nominalTime", Facet{"nominalStartTime": instant(b.run.ScheduledTime.UnixMilli())})
 	}
@@ -113,12 +113,9 @@ func (b *builder) end() Event {
 	if e.Type != Complete && e.Type != Abort {
 		e.Type = Fail
 	}
+	e.Run.Facets["dbtOperator_run"] = b.identity(true)
 	b.engine(e.Run.Facets)
-	for _, c := range b.history.calls {
-		if b.invocation(e.Run.Facets, c) {
-			break
-		}
-	}
+	b.invocation(e.Run.Facets, b.history.first)
 	if e.Type != Complete {
 		e.Run.Facets["errorMessage"] = b.failure(b.run.Message)
 	}

@@ -12,13 +12,16 @@ import (
 
 func clone(f Facets) Facets { return maps.Clone(f) }
 
-// identity is the facet of our own: who asked for the run, and what exactly ran.
-func (b *builder) identity() Facet {
-	return b.facet("dbtOperator_run", Facet{
+// identity is the facet of our own: who asked for the run, and, once that is known for good, what exactly ran.
+func (b *builder) identity(ended bool) Facet {
+	f := Facet{
 		"namespace": b.run.Namespace, "name": b.run.Name, "uid": b.run.UID, "project": b.run.Project, "target": b.run.Target,
-		"schedule": b.run.Schedule, "trigger": b.run.Trigger, "requester": b.run.Requester, "revision": b.run.Revision,
-		"image": b.run.Image,
-	})
+		"schedule": b.run.Schedule, "trigger": b.run.Trigger, "requester": b.run.Requester,
+	}
+	if ended {
+		f["revision"], f["image"] = b.run.Revision, b.run.Image
+	}
+	return b.facet("dbtOperator_run", f)
 }
 
 // engine says which dbt ran.
@@ -29,19 +32,18 @@ func (b *builder) engine(facets Facets) {
 	}
 }
 
-// invocation says which start of dbt it was, and returns false when that is not known.
-func (b *builder) invocation(facets Facets, c *call) bool {
+// invocation says which start of dbt it was, when that is known.
+func (b *builder) invocation(facets Facets, c *call) {
 	if c == nil {
-		return false
+		return
 	}
 	id, err := uuid.Parse(c.invocation)
 	if err != nil {
-		return false
+		return
 	}
 	facets["dbt_run"] = b.facet("dbt_run", Facet{
 		"invocation_id": id.String(), "project_name": b.index.header.Project, "dbt_runtime": "core",
 	})
-	return true
 }
 
 func (b *builder) failure(message string) Facet {

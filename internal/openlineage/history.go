@@ -11,12 +11,12 @@ import (
 // concurrent use.
 type History struct {
 	executions   []*execution
+	open         []*execution // those of the call under way that may not have ended
 	byNode       map[string][]*execution
 	call         *call
-	calls        []*call
+	first        *call // the first one that dbt named
 	pod          string
 	dbt, adapter string
-	dropped      int
 }
 
 // call is one start of dbt: a command, begun once.
@@ -49,12 +49,12 @@ func (h *History) Apply(e journal.Entry) {
 	case journal.KindCommand:
 		h.cut(e.At)
 		h.call = &call{}
-		h.calls = append(h.calls, h.call)
 	case journal.KindEngine:
 		h.dbt, h.adapter = cmp.Or(e.Dbt, h.dbt), cmp.Or(e.Adapter, h.adapter)
 	case journal.KindInvocation:
 		if h.call != nil {
 			h.call.invocation = e.InvocationID
+			h.first = cmp.Or(h.first, h.call)
 		}
 	case journal.KindStart:
 		h.start(*e.Node, e.At)
@@ -68,12 +68,13 @@ func (h *History) Apply(e journal.Entry) {
 
 // cut ends what is open: its pod or its dbt ended before it did.
 func (h *History) cut(at int64) {
-	for _, x := range h.executions {
+	for _, x := range h.open {
 		if x.open {
 			x.open, x.cut, x.ended = false, true, at
 			x.Status, x.Message = journal.StatusInterrupted, "cut off when pod "+cmp.Or(h.pod, "of the run")+" ended"
 		}
 	}
+	h.open = h.open[:0]
 }
 
 // last returns the last execution of a node in the call under way, nil when there is none.
@@ -87,7 +88,6 @@ func (h *History) last(id string) *execution {
 
 func (h *History) add(n journal.Node, at int64) *execution {
 	if n.ID == "" || len(h.executions) >= maxExecutions {
-		h.dropped++
 		return nil
 	}
 	x := &execution{Node: n, call: h.call, nth: len(h.byNode[n.ID]), begun: at}
@@ -102,6 +102,7 @@ func (h *History) start(n journal.Node, at int64) {
 	}
 	if x := h.add(n, at); x != nil {
 		x.open = true
+		h.open = append(h.open, x)
 	}
 }
 

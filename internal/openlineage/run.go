@@ -85,7 +85,9 @@ func NodeRunID(uid, node string, nth int) string {
 }
 
 // jobNamespace returns CLUSTER/NAMESPACE.
-func (b *builder) jobNamespace() string { return cmp.Or(b.options.Cluster, DefaultCluster) + "/" + b.run.Namespace }
+func (b *builder) jobNamespace() string {
+	return cmp.Or(b.options.Cluster, DefaultCluster) + "/" + b.run.Namespace
+}
 
 // jobName returns the job that a DbtRun is an execution of: what makes it come back. A run that nothing makes come
 // back is a job of its own.
