@@ -53,8 +53,9 @@ func (s *Store) compact(ctx context.Context, p place) error {
 // Compaction in the background.
 const (
 	// fewSegments is how many segments a small part has before it is compacted, manySegments how many a large one has.
-	fewSegments, manySegments = 64, 512
-	// tooMany times as many are too many to wait for the background.
+	fewSegments, manySegments = 64, 256
+	// tooMany times as many are too many to wait for the background. It is still fewer than the 1000 that a bucket lists in
+	// one request.
 	tooMany = 3
 	// smallPart is the size in bytes up to which a part is small. Larger ones wait for more segments, so that a part is not
 	// written anew so often that most of the writing is for that.

@@ -17,12 +17,13 @@ import (
 )
 
 // folder is objects in a folder. Reading and writing are the library's; it lists by itself, as the library passes over
-// what it cannot read, starts anew with each page, and opens a second file for each it finds.
+// what it cannot read, starts anew with each page, and opens a second file for each it finds. Names change and are listed
+// under a lock, so that creating only if absent is one step, and a listing is what was there at one moment.
 type folder struct {
 	blobs
 
 	root *os.Root
-	// lock is the file whose lock makes create one step; turn does so within this process.
+	// lock is the file whose lock processes take in turn; turn does so within this process.
 	lock *os.File
 	turn chan struct{}
 }
@@ -67,10 +68,7 @@ func (f *folder) put(ctx context.Context, key string, r io.Reader, how put) (int
 				return err
 			}
 		}
-		if how.create {
-			return f.exclusive(ctx, publish)
-		}
-		return publish()
+		return f.exclusive(ctx, publish)
 	})
 	if err == nil && how.sync {
 		err = f.syncDir(path.Dir(key))
@@ -143,7 +141,19 @@ func flock(raw syscall.RawConn, how int) (bool, error) {
 	return true, nil
 }
 
-func (f *folder) list(ctx context.Context, prefix string) ([]object, error) {
+func (f *folder) delete(ctx context.Context, key string) error {
+	return f.exclusive(ctx, func() error { return f.blobs.delete(ctx, key) })
+}
+
+func (f *folder) list(ctx context.Context, prefix string) (all []object, err error) {
+	err = f.exclusive(ctx, func() error {
+		all, err = f.walk(ctx, prefix)
+		return err
+	})
+	return all, err
+}
+
+func (f *folder) walk(ctx context.Context, prefix string) ([]object, error) {
 	var all []object
 	err := fs.WalkDir(f.root.FS(), strings.TrimSuffix(prefix, "/"), func(name string, d fs.DirEntry, err error) error {
 		if err == nil {
@@ -174,8 +184,10 @@ func gone(err error) error {
 }
 
 // deleteAll removes the folders, too, and what a dead process left in them.
-func (f *folder) deleteAll(_ context.Context, prefix string) error {
-	return f.root.RemoveAll(filepath.FromSlash(strings.TrimSuffix(prefix, "/")))
+func (f *folder) deleteAll(ctx context.Context, prefix string) error {
+	return f.exclusive(ctx, func() error {
+		return f.root.RemoveAll(filepath.FromSlash(strings.TrimSuffix(prefix, "/")))
+	})
 }
 
 func (f *folder) runs(ctx context.Context, do func(Run, []object) error) error {
@@ -193,7 +205,8 @@ func (f *folder) runs(ctx context.Context, do func(Run, []object) error) error {
 			if run.check() != nil {
 				continue
 			}
-			its, err := f.list(ctx, run.prefix())
+			// Only counted, so without the lock.
+			its, err := f.walk(ctx, run.prefix())
 			if err != nil {
 				return err
 			}

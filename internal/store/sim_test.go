@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"gocloud.dev/blob/memblob"
@@ -84,7 +86,9 @@ var (
 type process struct {
 	sim              *simulation
 	dies, lost, late int
-	dead             bool
+	// torn makes a listing no snapshot: of what comes and goes meanwhile, some is seen and some is not.
+	torn bool
+	dead bool
 }
 
 // open returns a Store that does nothing in the background.
@@ -165,11 +169,13 @@ func (p *process) stat(ctx context.Context, key string) (object, error) {
 	return p.sim.store.stat(ctx, key)
 }
 
-// list is no snapshot: of what comes and goes meanwhile, some is seen and some is not, as in a folder.
 func (p *process) list(ctx context.Context, prefix string) ([]object, error) {
+	rounds := 1
+	if p.torn {
+		rounds = 3
+	}
 	seen := map[string]int{}
 	all := map[string]object{}
-	const rounds = 3
 	for range rounds {
 		if err := p.look(); err != nil {
 			return nil, err
@@ -184,9 +190,9 @@ func (p *process) list(ctx context.Context, prefix string) ([]object, error) {
 		}
 	}
 	var out []object
-	for key, o := range all {
+	for _, key := range slices.Sorted(maps.Keys(all)) {
 		if seen[key] == rounds || p.chance(500) {
-			out = append(out, o)
+			out = append(out, all[key])
 		}
 	}
 	return out, nil
