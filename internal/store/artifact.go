@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"slices"
 	"strings"
@@ -53,11 +54,11 @@ func (s *Store) PutArtifact(ctx context.Context, run Run, name string, r io.Read
 		return Artifact{}, err
 	}
 	source := &source{r: r, left: limit}
-	hash := sha256.New()
+	sum := sha256.New()
 	c := current{Data: unique()}
 	data := dataKey(run, name, c.Data)
 	var err error
-	c.Bytes, err = s.objects.put(ctx, data, io.TeeReader(source, hash), put{sync: true})
+	c.Bytes, err = s.objects.put(ctx, data, io.TeeReader(source, sum), put{sync: true})
 	switch {
 	case source.over:
 		return Artifact{}, fmt.Errorf("keeping artifact %s of run %s: %w: more than %d bytes", name, run, ErrTooLarge, limit)
@@ -66,7 +67,7 @@ func (s *Store) PutArtifact(ctx context.Context, run Run, name string, r io.Read
 	case err != nil:
 		return Artifact{}, failed(err, "keeping artifact %s of run %s", name, run)
 	}
-	c.SHA256 = hex.EncodeToString(hash.Sum(nil))
+	c.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	a, err := s.publish(ctx, run, name, c)
 	if err != nil {
 		return Artifact{}, failed(err, "publishing artifact %s of run %s", name, run)
@@ -161,6 +162,7 @@ func (s *Store) readAll(ctx context.Context, key string, limit int64) ([]byte, e
 }
 
 // Artifact opens an artifact. The caller closes the reader; ctx holds for reading, too. It is ErrNotFound if there is none.
+// The reader ends with an ErrStore instead of io.EOF if the bytes have not the digest.
 func (s *Store) Artifact(ctx context.Context, run Run, name string) (io.ReadCloser, Artifact, error) {
 	if err := checkArtifactOf(run, name); err != nil {
 		return nil, Artifact{}, err
@@ -178,7 +180,7 @@ func (s *Store) Artifact(ctx context.Context, run Run, name string) (io.ReadClos
 		}
 		r, err := s.objects.get(ctx, dataKey(run, name, c.Data), 0)
 		if err == nil {
-			return &body{ctx: ctx, r: r, left: c.Bytes, what: what}, c.artifact(name, o), nil
+			return &body{ctx: ctx, r: r, left: c.Bytes, hash: sha256.New(), sha256: c.SHA256, what: what}, c.artifact(name, o), nil
 		}
 		if !errors.Is(err, ErrNotFound) {
 			return nil, Artifact{}, failed(err, "%s", what)
@@ -189,17 +191,22 @@ func (s *Store) Artifact(ctx context.Context, run Run, name string) (io.ReadClos
 	return nil, Artifact{}, fmt.Errorf("%s: %w: its bytes are gone: %s", what, ErrStore, last.Error())
 }
 
-// body reads the bytes of an artifact, neither more nor less.
+// body reads the bytes of an artifact, and fails if they are not the ones that were kept.
 type body struct {
-	//nolint:containedctx // An io.Reader has nowhere else to take it from; Artifact says that it holds for reading.
-	ctx  context.Context
-	r    io.ReadCloser
-	left int64
-	what string
+	// ctx is here as an io.Reader can take it from nowhere else; Artifact says that it holds for reading.
+	ctx    context.Context
+	r      io.ReadCloser
+	left   int64
+	hash   hash.Hash
+	sha256 string
+	what   string
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	if b.left == 0 {
+		if got := hex.EncodeToString(b.hash.Sum(nil)); got != b.sha256 {
+			return 0, failed(errors.New("its bytes are not those that were kept"), "%s", b.what)
+		}
 		return 0, io.EOF
 	}
 	if err := b.ctx.Err(); err != nil {
@@ -207,6 +214,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
+	b.hash.Write(p[:n])
 	switch {
 	case err == nil || b.left == 0:
 		return n, nil

@@ -99,7 +99,10 @@ func (s *Store) compactNow(ctx context.Context, p place, st *stream) {
 	ctx, cancel := context.WithTimeout(ctx, compactionLimit)
 	defer cancel()
 	if err := s.compact(ctx, p); err != nil {
-		s.onError(failed(err, "compacting %s", p))
+		// What Close cut off is done some other time.
+		if s.ctx.Err() == nil {
+			s.onError(failed(err, "compacting %s", p))
+		}
 		return
 	}
 	// The next append would find out by itself, but only after it has written.

@@ -26,7 +26,7 @@ func (s *Store) Read(ctx context.Context, run Run, stream, part string) (io.Read
 
 // reader reads a part object by object, and goes on where it was when they are compacted meanwhile.
 type reader struct {
-	//nolint:containedctx // An io.Reader has nowhere else to take it from; Read says that it holds for reading.
+	// ctx is here as an io.Reader can take it from nowhere else; Read says that it holds for reading.
 	ctx   context.Context
 	store *Store
 	place place

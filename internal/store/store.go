@@ -25,7 +25,7 @@ type Store struct {
 	onError func(error)
 
 	// Work in the background: ctx ends it, places bounds it, mu guards closed.
-	ctx    context.Context //nolint:containedctx // It is the life of the Store's own goroutines.
+	ctx    context.Context
 	cancel context.CancelFunc
 	jobs   sync.WaitGroup
 	places chan struct{}
