@@ -8,11 +8,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/dbt-operator/dbt-operator/internal/store/layout"
 )
 
 var (
 	someRun   = Run{Namespace: "shop", UID: "uid-1"}
-	somePlace = place{someRun, "journal", "pod-1"}
+	somePlace = layout.Place{Run: someRun, Stream: "journal", Part: "pod-1"}
 )
 
 // acknowledged is an append that the store said it has.
@@ -193,7 +195,7 @@ func simulate(t *testing.T, seed uint64, faults process) {
 	}
 	h.judge(t, contents(t, s))
 	// All leftovers are gone.
-	objects, err := sim.store.list(t.Context(), somePlace.prefix())
+	objects, err := sim.store.list(t.Context(), somePlace.Prefix())
 	if err != nil || len(objects) > 1 {
 		t.Errorf("%d objects are left, %v; want one base", len(objects), err)
 	}

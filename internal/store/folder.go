@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"gocloud.dev/blob/fileblob"
+
+	"github.com/dbt-operator/dbt-operator/internal/store/layout"
 )
 
 // folder is objects in a folder. Reading and writing are the library's; it lists by itself, as the library passes over
@@ -145,7 +147,7 @@ func (f *folder) delete(ctx context.Context, key string) error {
 	return f.exclusive(ctx, func() error { return f.blobs.delete(ctx, key) })
 }
 
-func (f *folder) list(ctx context.Context, prefix string) (all []object, err error) {
+func (f *folder) list(ctx context.Context, prefix string) (all []layout.Object, err error) {
 	err = f.exclusive(ctx, func() error {
 		all, err = f.walk(ctx, prefix)
 		return err
@@ -153,8 +155,8 @@ func (f *folder) list(ctx context.Context, prefix string) (all []object, err err
 	return all, err
 }
 
-func (f *folder) walk(ctx context.Context, prefix string) ([]object, error) {
-	var all []object
+func (f *folder) walk(ctx context.Context, prefix string) ([]layout.Object, error) {
+	var all []layout.Object
 	err := fs.WalkDir(f.root.FS(), strings.TrimSuffix(prefix, "/"), func(name string, d fs.DirEntry, err error) error {
 		if err == nil {
 			err = ctx.Err()
@@ -169,7 +171,7 @@ func (f *folder) walk(ctx context.Context, prefix string) ([]object, error) {
 		if err != nil {
 			return gone(err)
 		}
-		all = append(all, object{key: name, size: info.Size(), time: info.ModTime()})
+		all = append(all, layout.Object{Key: name, Size: info.Size(), Time: info.ModTime()})
 		return nil
 	})
 	return all, err
@@ -190,33 +192,33 @@ func (f *folder) deleteAll(ctx context.Context, prefix string) error {
 	})
 }
 
-func (f *folder) runs(ctx context.Context, do func(Run, []object) error) error {
-	namespaces, err := f.folders(strings.TrimSuffix(runsPrefix, "/"))
+func (f *folder) runs(ctx context.Context, do func(Run, []layout.Object) error) error {
+	namespaces, err := f.folders(strings.TrimSuffix(layout.Runs, "/"))
 	if err != nil {
 		return err
 	}
 	for _, namespace := range namespaces {
-		uids, err := f.folders(runsPrefix + namespace)
+		uids, err := f.folders(layout.Runs + namespace)
 		if err != nil {
 			return err
 		}
 		for _, uid := range uids {
 			run := Run{Namespace: namespace, UID: uid}
-			if run.check() != nil {
+			if run.Check() != nil {
 				continue
 			}
 			// Only counted, so without the lock.
-			its, err := f.walk(ctx, run.prefix())
+			its, err := f.walk(ctx, run.Prefix())
 			if err != nil {
 				return err
 			}
 			if len(its) == 0 {
 				// Nothing but folders: a deletion that was cut off, or a run that is just beginning.
-				info, err := f.root.Stat(run.prefix())
+				info, err := f.root.Stat(run.Prefix())
 				if err != nil {
 					continue
 				}
-				its = []object{{key: run.prefix(), time: info.ModTime()}}
+				its = []layout.Object{{Key: run.Prefix(), Time: info.ModTime()}}
 			}
 			if err := do(run, its); err != nil {
 				return err

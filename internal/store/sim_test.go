@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"gocloud.dev/blob/memblob"
+
+	"github.com/dbt-operator/dbt-operator/internal/store/layout"
 )
 
 // simulation runs several processes on one store, one operation at a time, in an order that a seed decides.
@@ -162,20 +164,20 @@ func (p *process) get(ctx context.Context, key string, offset int64) (io.ReadClo
 	return p.sim.store.get(ctx, key, offset)
 }
 
-func (p *process) stat(ctx context.Context, key string) (object, error) {
+func (p *process) stat(ctx context.Context, key string) (layout.Object, error) {
 	if err := p.look(); err != nil {
-		return object{}, err
+		return layout.Object{}, err
 	}
 	return p.sim.store.stat(ctx, key)
 }
 
-func (p *process) list(ctx context.Context, prefix string) ([]object, error) {
+func (p *process) list(ctx context.Context, prefix string) ([]layout.Object, error) {
 	rounds := 1
 	if p.torn {
 		rounds = 3
 	}
 	seen := map[string]int{}
-	all := map[string]object{}
+	all := map[string]layout.Object{}
 	for range rounds {
 		if err := p.look(); err != nil {
 			return nil, err
@@ -185,11 +187,11 @@ func (p *process) list(ctx context.Context, prefix string) ([]object, error) {
 			return nil, err
 		}
 		for _, o := range some {
-			seen[o.key]++
-			all[o.key] = o
+			seen[o.Key]++
+			all[o.Key] = o
 		}
 	}
-	var out []object
+	var out []layout.Object
 	for _, key := range slices.Sorted(maps.Keys(all)) {
 		if seen[key] == rounds || p.chance(500) {
 			out = append(out, all[key])
@@ -202,7 +204,7 @@ func (p *process) deleteAll(ctx context.Context, prefix string) error {
 	return p.change(func() error { return p.sim.store.deleteAll(ctx, prefix) })
 }
 
-func (p *process) runs(ctx context.Context, f func(Run, []object) error) error {
+func (p *process) runs(ctx context.Context, f func(Run, []layout.Object) error) error {
 	return p.sim.store.runs(ctx, f)
 }
 
