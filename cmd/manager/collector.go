@@ -113,9 +113,8 @@ func (r *results) Deleted(run types.NamespacedName, uid types.UID) {
 	r.deletions.Add(run.Namespace, uid)
 }
 
-// addCollector adds the collector to mgr, and returns what the DbtRun controller is to know of it; nil when nothing is
-// kept. notify is called when a run went on.
-func addCollector(ctx context.Context, mgr manager.Manager, o collectorOptions, namespaces []string, notify func(types.NamespacedName)) (dbtrun.Results, error) {
+// openStore opens the store and tries it; nil when nothing is kept.
+func openStore(ctx context.Context, o collectorOptions) (*store.Store, error) {
 	if o.store == "" {
 		return nil, nil
 	}
@@ -125,6 +124,15 @@ func addCollector(ctx context.Context, mgr manager.Manager, o collectorOptions, 
 	}
 	if err := kept.Check(ctx); err != nil {
 		return nil, fmt.Errorf("trying --store: %w", err)
+	}
+	return kept, nil
+}
+
+// addCollector adds the collector to mgr, and returns what the DbtRun controller is to know of it; nil when nothing is
+// kept. notify is called when a run went on.
+func addCollector(ctx context.Context, mgr manager.Manager, o collectorOptions, kept *store.Store, namespaces []string, notify func(types.NamespacedName)) (dbtrun.Results, error) {
+	if kept == nil {
+		return nil, nil
 	}
 	certificates, err := o.certificates(ctx, mgr)
 	if err != nil {

@@ -53,6 +53,7 @@ type options struct {
 	qps            float64
 	gracePeriod    time.Duration
 	collector      collectorOptions
+	lineage        lineageOptions
 }
 
 func (o *options) bind(fs *flag.FlagSet) {
@@ -69,6 +70,7 @@ func (o *options) bind(fs *flag.FlagSet) {
 	fs.Float64Var(&o.qps, "kube-api-qps", -1, "Requests to the API server a second. -1: no limit of its own, API priority and fairness decides.")
 	fs.DurationVar(&o.gracePeriod, "graceful-shutdown-timeout", 20*time.Second, "How long work in progress may take at a stop.")
 	o.collector.bind(fs)
+	o.lineage.bind(fs)
 }
 
 func (o *options) validate() error {
@@ -83,7 +85,10 @@ func (o *options) validate() error {
 	if o.workers < 1 {
 		return fmt.Errorf("--workers is %d: must be at least 1", o.workers)
 	}
-	return o.collector.validate()
+	if err := o.collector.validate(); err != nil {
+		return err
+	}
+	return o.lineage.validate(o.collector.store != "")
 }
 
 func (o *options) namespaceList() []string {
@@ -161,15 +166,22 @@ func addControllers(ctx context.Context, mgr manager.Manager, o options) error {
 	clk := clock.RealClock{}
 	// The collector wakes the controller, which reads from the collector.
 	var runs *dbtrun.Reconciler
-	kept, err := addCollector(ctx, mgr, o.collector, o.namespaceList(), func(run types.NamespacedName) { runs.Wake(run) })
+	kept, err := openStore(ctx, o.collector)
+	if err != nil {
+		return err
+	}
+	results, err := addCollector(ctx, mgr, o.collector, kept, o.namespaceList(), func(run types.NamespacedName) { runs.Wake(run) })
 	if err != nil {
 		return err
 	}
 	runs = dbtrun.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"),
 		runmetrics.NewRuns(metrics.Registry),
-		runjob.Options{OperatorImage: o.runnerImage, Delivery: runjob.Delivery(o.delivery)}, kept)
+		runjob.Options{OperatorImage: o.runnerImage, Delivery: runjob.Delivery(o.delivery)}, results)
 	if err := runs.SetupWithManager(ctx, mgr, o.workers); err != nil {
 		return fmt.Errorf("setting up the DbtRun controller: %w", err)
+	}
+	if err := addLineage(mgr, o.lineage, kept); err != nil {
+		return err
 	}
 	if err := dbtproject.New(clk, mgr.GetClient()).SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the DbtProject controller: %w", err)

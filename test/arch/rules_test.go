@@ -33,7 +33,8 @@ var rules = map[string]rule{
 	"cmd/manager": {
 		imports: []string{
 			"api/v1alpha1", "internal/collector", "internal/collector/cert", "internal/controller", "internal/controller/dbtproject",
-			"internal/controller/dbtrun", "internal/metrics", "internal/plan", "internal/runjob", "internal/store",
+			"internal/controller/dbtrun", "internal/controller/openlineage", "internal/metrics", "internal/openlineage",
+			"internal/openlineage/send", "internal/plan", "internal/runjob", "internal/store",
 		},
 		external: []string{"k8s.io/", "sigs.k8s.io/controller-runtime"},
 		never:    []string{module + "internal/runner"},
@@ -51,6 +52,11 @@ var rules = map[string]rule{
 	"internal/controller/dbtproject": {
 		imports:  []string{"api/v1alpha1", "internal/admission", "internal/conditions", "internal/text"},
 		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),
+		never:    []string{module + "internal/runner"},
+	},
+	"internal/controller/openlineage": {
+		imports:  []string{"api/v1alpha1", "internal/journal", "internal/openlineage", "internal/openlineage/send", "internal/store"},
+		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/utils/clock"}, objects...),
 		never:    []string{module + "internal/runner"},
 	},
 	"internal/controller/dbtrun": {

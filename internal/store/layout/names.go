@@ -76,6 +76,9 @@ func (r Run) Prefix() string { return Runs + r.Namespace + "/" + r.UID + "/" }
 // MetaKey names the run's small document.
 func (r Run) MetaKey() string { return r.Prefix() + "meta.json" }
 
+// NoteKey names a small text about the run.
+func (r Run) NoteKey(name string) string { return r.Prefix() + "notes/" + name }
+
 // RunOf returns the run that a key belongs to.
 func RunOf(key string) (Run, bool) {
 	parts := strings.SplitN(key, "/", 4)
