@@ -3,6 +3,7 @@ package send
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -44,6 +45,10 @@ func (s *Sender) post(ctx context.Context, body []byte) error {
 	}
 	res, err := s.config.Client.Do(req)
 	if err != nil {
+		var about *url.Error
+		if errors.As(err, &about) {
+			err = about.Err // without the address, which may hold a key
+		}
 		return fmt.Errorf("sending an OpenLineage event: %w", err)
 	}
 	defer func() { _ = res.Body.Close() }()

@@ -3,11 +3,13 @@ package send
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"sync"
 	"time"
 
+	"github.com/dbt-operator/dbt-operator/internal/dbt/text"
 	"github.com/dbt-operator/dbt-operator/internal/openlineage"
 )
 
@@ -165,15 +167,19 @@ func (s *Sender) work(ctx context.Context) {
 			s.config.Count(Failed, 1)
 			s.config.Log(run, err)
 		}
+		if errors.Is(err, errPanic) {
+			s.config.Count(Dropped, 1)
+			err = nil
+		}
 		s.finish(run, err)
 	}
 }
 
-// guarded syncs a run. What a panic in it would take down is the manager.
+// guarded syncs a run. A panic in it would take down the manager.
 func (s *Sender) guarded(ctx context.Context, run Key) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = errPanic
+			err = fmt.Errorf("%w: %s", errPanic, text.Line(fmt.Sprint(p), 200))
 		}
 	}()
 	return s.Sync(ctx, run)
