@@ -33,7 +33,7 @@ var rules = map[string]rule{
 	"cmd/manager": {
 		imports: []string{
 			"api/v1alpha1", "internal/controller", "internal/controller/dbtproject", "internal/controller/dbtrun",
-			"internal/metrics", "internal/runjob",
+			"internal/controller/dbtschedule", "internal/metrics", "internal/runjob",
 		},
 		external: []string{"k8s.io/", "sigs.k8s.io/controller-runtime"},
 		never:    []string{module + "internal/runner"},
@@ -55,8 +55,17 @@ var rules = map[string]rule{
 	},
 	"internal/controller/dbtrun": {
 		imports: []string{
-			"api/v1alpha1", "internal/admission", "internal/attempt", "internal/conditions", "internal/journal",
+			"api/v1alpha1", "internal/admission", "internal/attempt", "internal/conditions", "internal/controller", "internal/journal",
 			"internal/lifecycle", "internal/metrics", "internal/runjob", "internal/runstatus", "internal/text",
+		},
+		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),
+		never:    []string{module + "internal/runner"},
+	},
+
+	"internal/controller/dbtschedule": {
+		imports: []string{
+			"api/v1alpha1", "internal/admission", "internal/conditions", "internal/controller", "internal/history",
+			"internal/metrics", "internal/schedule", "internal/schedulestatus", "internal/text",
 		},
 		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),
 		never:    []string{module + "internal/runner"},
@@ -70,6 +79,7 @@ var rules = map[string]rule{
 		pure:     true,
 	},
 	"internal/conditions": {imports: []string{"api/v1alpha1"}, external: objects, never: clients, pure: true},
+	"internal/history":    {imports: []string{"api/v1alpha1"}, external: objects, never: clients, pure: true},
 	"internal/lifecycle": {
 		imports: []string{
 			"api/v1alpha1", "internal/attempt", "internal/conditions", "internal/journal", "internal/runjob", "internal/text",
@@ -84,6 +94,18 @@ var rules = map[string]rule{
 		imports: []string{
 			"api/v1alpha1", "internal/attempt", "internal/conditions", "internal/journal", "internal/runjob", "internal/text",
 		},
+		external: objects,
+		never:    clients,
+		pure:     true,
+	},
+	"internal/schedule": {
+		imports:  []string{"api/v1alpha1", "internal/admission"},
+		external: append([]string{"github.com/robfig/cron/v3"}, objects...),
+		never:    clients,
+		pure:     true,
+	},
+	"internal/schedulestatus": {
+		imports:  []string{"api/v1alpha1", "internal/conditions", "internal/schedule", "internal/text"},
 		external: objects,
 		never:    clients,
 		pure:     true,
