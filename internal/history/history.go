@@ -48,6 +48,7 @@ func Excess(runs []*v1alpha1.DbtRun, limits Limits) []*v1alpha1.DbtRun {
 
 // oldest returns all but the newest.
 func oldest(runs []*v1alpha1.DbtRun, keep int) []*v1alpha1.DbtRun {
+	keep = max(0, keep)
 	if len(runs) <= keep {
 		return nil
 	}
