@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -147,7 +148,7 @@ func Decide(in Input) (Decision, error) {
 // repair takes up what a pass did and did not record: the ticks up to the newest run that is there are settled, and those
 // among them that have none are missed.
 func (d *Decision) repair(in Input, ticks source, since time.Time) time.Time {
-	newest, made := since, int64(0)
+	newest, made := since, 0
 	for _, tick := range in.Made {
 		if tick.After(since) {
 			newest = latest(newest, tick)
@@ -157,9 +158,13 @@ func (d *Decision) repair(in Input, ticks source, since time.Time) time.Time {
 	if made == 0 {
 		return since
 	}
-	if n := ticks.Count(since, newest) - made; n > 0 {
+	if n := ticks.Count(since, newest) - int64(made); n > 0 {
 		d.Missed = append(d.Missed, Missed{n, MissedCatchUp})
-		// The newest of them is older than a run that is there: no time of it is kept.
+		for _, tick := range ticks.Newest(since, newest, made+1) {
+			if !slices.ContainsFunc(in.Made, tick.Equal) {
+				d.LastMissed = tick
+			}
+		}
 	}
 	return newest
 }
