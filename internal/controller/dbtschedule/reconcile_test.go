@@ -412,3 +412,38 @@ func TestDeleted(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A backfill: oldest first, no more at a time than asked for, beside the schedule's own runs, with the tick's interval
+// if that is asked for, and with a history of its own.
+func TestBackfill(t *testing.T) {
+	s := hourly().History(1, 1).Backfill(at(0, 30), at(4, 0), 2)
+	s.Spec.Backfill.EventTimeWindow = testutil.Ptr(true)
+	s.Generation = 3
+	b := newBench(t, shop(), s.Obj())
+	b.goTo(at(5, 45), "s")
+	b.has("two at a time", "b01:00 b02:00")
+	b.goTo(at(6, 0), "s")
+	b.has("ticks do not wait for it", "b01:00 b02:00 06:00")
+	run := b.list()[0]
+	if run.Name != "s-b3-29924700" || run.Spec.Commands[0] != "dbt build --event-time-start=2026-11-24T00:00:00 --event-time-end=2026-11-24T01:00:00" {
+		t.Errorf("run %s has %q", run.Name, run.Spec.Commands)
+	}
+	for _, label := range []string{"s-b3-29924700", "s-b3-29924760", "s-29925000"} {
+		b.end(label, good)
+		b.settle("s")
+	}
+	b.has("each history by itself", "b02:00+ b03:00 b04:00 06:00+")
+	b.end("s-b3-29924820", bad)
+	b.end("s-b3-29924880", good)
+	got := b.settle("s")
+	if f := got.Status.Backfill; f.Phase != bad || f.Failed != "s-b3-29924820" || f.Started != 4 || f.Total != 4 || f.CompletionTime == nil {
+		t.Errorf("backfill %+v", f)
+	}
+	if got.Status.MissedTotal != 0 || !got.Status.LastScheduleTime.Time.Equal(at(6, 0)) || got.Status.LastRun.Name != "s-29925000" || got.Status.LastFailureTime != nil {
+		t.Errorf("the schedule's own status is of its own runs: %+v", got.Status)
+	}
+	b.edit("s", func(s *v1alpha1.DbtScheduleSpec) { s.Backfill = nil })
+	if got := b.settle("s"); got.Status.Backfill != nil {
+		t.Errorf("backfill %+v", got.Status.Backfill)
+	}
+}
