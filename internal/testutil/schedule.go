@@ -23,6 +23,9 @@ func MakeDbtSchedule(name, line string) *ScheduleWrapper {
 // Obj returns a copy of the schedule.
 func (w *ScheduleWrapper) Obj() *v1alpha1.DbtSchedule { return w.DeepCopy() }
 
+// Clone returns a wrapper that shares nothing with this one.
+func (w *ScheduleWrapper) Clone() *ScheduleWrapper { return &ScheduleWrapper{*w.DeepCopy()} }
+
 // Namespace sets the namespace.
 func (w *ScheduleWrapper) Namespace(ns string) *ScheduleWrapper {
 	w.DbtSchedule.Namespace = ns
