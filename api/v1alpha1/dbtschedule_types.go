@@ -214,10 +214,10 @@ type Upstream struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="schedule must be the name of a DbtSchedule in this namespace: lower-case letters, digits, dashes and dots, with no slash"
 	Schedule string `json:"schedule,omitempty"`
 
-	// on is how its run must have ended. Success: it succeeded. Always: it ended, however it did.
+	// when is how its run must have ended. Success: it succeeded. Always: it ended, however it did.
 	// +optional
 	// +kubebuilder:default=Success
-	On UpstreamOutcome `json:"on,omitempty"`
+	When UpstreamOutcome `json:"when,omitempty"`
 }
 
 // RunTemplate is what each run is made from.

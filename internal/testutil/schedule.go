@@ -93,8 +93,8 @@ func (w *ScheduleWrapper) OnProjectChange() *ScheduleWrapper {
 }
 
 // After adds a schedule that comes first.
-func (w *ScheduleWrapper) After(name string, on v1alpha1.UpstreamOutcome) *ScheduleWrapper {
-	w.Spec.After = append(w.Spec.After, v1alpha1.Upstream{Schedule: name, On: on})
+func (w *ScheduleWrapper) After(name string, when v1alpha1.UpstreamOutcome) *ScheduleWrapper {
+	w.Spec.After = append(w.Spec.After, v1alpha1.Upstream{Schedule: name, When: when})
 	return w
 }
 

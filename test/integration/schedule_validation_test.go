@@ -63,7 +63,7 @@ func TestScheduleValidation(t *testing.T) {
 		"after itself":         {"it would wait for ever", s("@daily").After("s", v1alpha1.UpstreamSuccess), "after must not name this schedule itself"},
 		"after another's":      {"input 7", s("@daily").After("other/raw", v1alpha1.UpstreamSuccess), "with no slash"},
 		"after twice":          {"which one", s("@daily").After("a", v1alpha1.UpstreamSuccess).After("a", v1alpha1.UpstreamAlways), "Duplicate value"},
-		"on":                   {"a closed list", s("@daily").After("a", "Perhaps"), "Unsupported value"},
+		"when":                 {"a closed list", s("@daily").After("a", "Perhaps"), "Unsupported value"},
 		"policy":               {"a closed list", s("@daily").Policy("Perhaps"), "Unsupported value"},
 		"catch-up":             {"a closed list", s("@daily").CatchUp("Some", 1), "Unsupported value"},
 		"catch-up 101":         {"bounded", s("@daily").CatchUp(v1alpha1.CatchUpAll, 101), "should be less than or equal to 100"},

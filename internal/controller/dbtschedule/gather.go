@@ -148,7 +148,7 @@ func (r *Reconciler) gatherUpstream(ctx context.Context, seen *observed) error {
 			seen.upstreamMissing = append(seen.upstreamMissing, a.Schedule)
 		} else {
 			through := s.Status.LastSucceededScheduleTime
-			if a.On == v1alpha1.UpstreamAlways {
+			if a.When == v1alpha1.UpstreamAlways {
 				through = s.Status.LastEndedScheduleTime
 			}
 			if through != nil {
