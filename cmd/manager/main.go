@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	_ "time/tzdata" // schedules name time zones, and the image has none
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -27,6 +28,7 @@ import (
 	"github.com/dbt-operator/dbt-operator/internal/controller"
 	"github.com/dbt-operator/dbt-operator/internal/controller/dbtproject"
 	"github.com/dbt-operator/dbt-operator/internal/controller/dbtrun"
+	"github.com/dbt-operator/dbt-operator/internal/controller/dbtschedule"
 	runmetrics "github.com/dbt-operator/dbt-operator/internal/metrics"
 	"github.com/dbt-operator/dbt-operator/internal/runjob"
 )
@@ -66,7 +68,7 @@ func (o *options) bind(fs *flag.FlagSet) {
 		"Image that holds the runner, normally the operator's own. Default: the environment variable RUNNER_IMAGE.")
 	fs.StringVar(&o.delivery, "runner-delivery", string(runjob.DeliverByInitContainer),
 		"How the runner reaches dbt's container: image-volume (Kubernetes 1.36 and containerd 2.1 or later; saves about 1.4 s a run) or init-container.")
-	fs.IntVar(&o.workers, "workers", 16, "DbtRuns reconciled at a time.")
+	fs.IntVar(&o.workers, "workers", 16, "DbtRuns, and DbtSchedules, reconciled at a time.")
 	fs.Float64Var(&o.qps, "kube-api-qps", -1, "Requests to the API server a second. -1: no limit of its own, API priority and fairness decides.")
 	fs.DurationVar(&o.gracePeriod, "graceful-shutdown-timeout", 20*time.Second, "How long work in progress may take at a stop.")
 	o.collector.bind(fs)
@@ -185,6 +187,10 @@ func addControllers(ctx context.Context, mgr manager.Manager, o options) error {
 	}
 	if err := dbtproject.New(clk, mgr.GetClient()).SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the DbtProject controller: %w", err)
+	}
+	schedules := dbtschedule.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"), runmetrics.NewSchedules(metrics.Registry, clk.Now))
+	if err := schedules.SetupWithManager(ctx, mgr, o.workers); err != nil {
+		return fmt.Errorf("setting up the DbtSchedule controller: %w", err)
 	}
 	return nil
 }

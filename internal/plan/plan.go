@@ -95,6 +95,8 @@ type Identity struct {
 	UID       string `json:"uid"`
 	// Project is the DbtProject's name, empty for an inline project.
 	Project string `json:"project,omitempty"`
+	// ScheduledTime is the tick of a scheduled run, in RFC 3339 and UTC; empty for others.
+	ScheduledTime string `json:"scheduledTime,omitempty"`
 }
 
 // Source is a union: exactly one member is set.

@@ -3,6 +3,7 @@ package runjob
 import (
 	"maps"
 	"strconv"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -161,6 +162,9 @@ func planOf(run *v1alpha1.DbtRun, r *Resolved, opts Options) (plan.Plan, error) 
 	}
 	if r.Generation > 0 {
 		p.Run.Project = r.Name
+	}
+	if t := run.Spec.Trigger; t != nil && t.ScheduledTime != nil {
+		p.Run.ScheduledTime = t.ScheduledTime.UTC().Format(time.RFC3339)
 	}
 	if r.Project.Profiles != nil {
 		p.ProfilesDir = plan.ProfilesDir

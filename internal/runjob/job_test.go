@@ -7,10 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
@@ -163,6 +165,27 @@ func TestPlanIsNotExpanded(t *testing.T) {
 		}
 		if vars["a"] != "$(PASSWORD) $$5" || p.Commands[0][2] != "$(PASSWORD)" {
 			t.Errorf("the plan holds %q and %q", vars["a"], p.Commands[0])
+		}
+	}
+}
+
+// The tick of a scheduled run reaches the runner; a run of somebody's own has none.
+func TestPlanHasTheScheduledTime(t *testing.T) {
+	at := metav1.NewTime(time.Date(2026, 11, 24, 7, 0, 0, 0, time.FixedZone("", 3600)))
+	for want, trigger := range map[string]*v1alpha1.Trigger{
+		"2026-11-24T06:00:00Z": {Type: v1alpha1.TriggerSchedule, ScheduledTime: &at},
+		"":                     {Type: v1alpha1.TriggerManual},
+	} {
+		run := testutil.MakeDbtRun("r").Project("shop").Obj()
+		run.Spec.Trigger = trigger
+		job, err := runjob.Build(run, runjob.Resolve(run, testutil.MakeDbtProject("shop").Obj(), [][]string{{"build"}}), runjob.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		env := job.Spec.Template.Spec.Containers[0].Env
+		p, err := plan.Decode(env[len(env)-1].Value)
+		if err != nil || p.Run.ScheduledTime != want {
+			t.Errorf("got %q, %v; want %q", p.Run.ScheduledTime, err, want)
 		}
 	}
 }

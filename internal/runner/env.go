@@ -34,7 +34,7 @@ func (f folders) resume() string { return filepath.Join(f.workspace, "resume") }
 // owned are variables of dbt's process that the runner sets or removes; what the image or the project says is dropped.
 var owned = []string{
 	plan.EnvVar, "HOME", "TMPDIR", "PWD",
-	"DBT_TARGET_PATH", "DBT_PROFILES_DIR", "DBT_PROJECT_DIR",
+	"DBT_TARGET_PATH", "DBT_PROFILES_DIR", "DBT_PROJECT_DIR", "DBT_SCHEDULED_TIME",
 	"DBT_SEND_ANONYMOUS_USAGE_STATS", "DBT_USE_COLORS", "DBT_USE_COLORS_FILE", "PYTHONDONTWRITEBYTECODE", "PYTHON_DOTENV_DISABLED", "RUST_BACKTRACE",
 }
 
@@ -49,6 +49,9 @@ func environment(container []string, f folders, id plan.Identity) []string {
 		}
 		return slices.Contains(owned, name) || strings.HasPrefix(name, "DBT_LOG_") || strings.HasPrefix(name, "DBT_ENV_CUSTOM_ENV_RUN_")
 	})
+	if id.ScheduledTime != "" {
+		env = append(env, "DBT_SCHEDULED_TIME="+id.ScheduledTime)
+	}
 	return append(env,
 		"HOME="+f.home(),
 		"TMPDIR=/tmp",

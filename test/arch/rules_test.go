@@ -33,8 +33,8 @@ var rules = map[string]rule{
 	"cmd/manager": {
 		imports: []string{
 			"api/v1alpha1", "internal/collector", "internal/collector/cert", "internal/controller", "internal/controller/dbtproject",
-			"internal/controller/dbtrun", "internal/controller/openlineage", "internal/metrics", "internal/openlineage",
-			"internal/openlineage/send", "internal/plan", "internal/runjob", "internal/store",
+			"internal/controller/dbtrun", "internal/controller/dbtschedule", "internal/controller/openlineage", "internal/metrics",
+			"internal/openlineage", "internal/openlineage/send", "internal/plan", "internal/runjob", "internal/store",
 		},
 		external: []string{"k8s.io/", "sigs.k8s.io/controller-runtime"},
 		never:    []string{module + "internal/runner"},
@@ -61,8 +61,17 @@ var rules = map[string]rule{
 	},
 	"internal/controller/dbtrun": {
 		imports: []string{
-			"api/v1alpha1", "internal/admission", "internal/attempt", "internal/conditions", "internal/journal",
+			"api/v1alpha1", "internal/admission", "internal/attempt", "internal/conditions", "internal/controller", "internal/journal",
 			"internal/lifecycle", "internal/metrics", "internal/plan", "internal/runjob", "internal/runstatus", "internal/text",
+		},
+		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),
+		never:    []string{module + "internal/runner"},
+	},
+
+	"internal/controller/dbtschedule": {
+		imports: []string{
+			"api/v1alpha1", "internal/admission", "internal/conditions", "internal/controller", "internal/history",
+			"internal/metrics", "internal/schedule", "internal/schedulestatus", "internal/text",
 		},
 		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),
 		never:    []string{module + "internal/runner"},
@@ -76,6 +85,7 @@ var rules = map[string]rule{
 		pure:     true,
 	},
 	"internal/conditions": {imports: []string{"api/v1alpha1"}, external: objects, never: clients, pure: true},
+	"internal/history":    {imports: []string{"api/v1alpha1"}, external: objects, never: clients, pure: true},
 	"internal/lifecycle": {
 		imports: []string{
 			"api/v1alpha1", "internal/attempt", "internal/conditions", "internal/journal", "internal/runjob", "internal/text",
@@ -90,6 +100,18 @@ var rules = map[string]rule{
 		imports: []string{
 			"api/v1alpha1", "internal/attempt", "internal/conditions", "internal/journal", "internal/runjob", "internal/text",
 		},
+		external: objects,
+		never:    clients,
+		pure:     true,
+	},
+	"internal/schedule": {
+		imports:  []string{"api/v1alpha1", "internal/admission"},
+		external: append([]string{"github.com/robfig/cron/v3"}, objects...),
+		never:    clients,
+		pure:     true,
+	},
+	"internal/schedulestatus": {
+		imports:  []string{"api/v1alpha1", "internal/conditions", "internal/schedule", "internal/text"},
 		external: objects,
 		never:    clients,
 		pure:     true,

@@ -13,12 +13,13 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
+	ctrlcontroller "sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/controller"
 	"github.com/dbt-operator/dbt-operator/internal/lifecycle"
 	"github.com/dbt-operator/dbt-operator/internal/metrics"
 	"github.com/dbt-operator/dbt-operator/internal/runjob"
@@ -46,7 +47,7 @@ type Reconciler struct {
 	results Results
 	groups  *groups
 	pace    pace
-	behind  behind
+	behind  controller.Behind
 	wake    chan event.GenericEvent
 }
 
@@ -72,7 +73,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, wor
 		Watches(&corev1.Pod{}, r.onPod()).
 		Watches(&v1alpha1.DbtProject{}, handler.EnqueueRequestsFromMapFunc(r.waitingForProject)).
 		WatchesRawSource(source.Channel(r.wake, &handler.EnqueueRequestForObject{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		WithOptions(ctrlcontroller.Options{MaxConcurrentReconciles: workers}).
 		WithLogConstructor(func(req *ctrl.Request) logr.Logger {
 			log := mgr.GetLogger().WithName("dbtrun")
 			if req != nil {
@@ -91,13 +92,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	run := &v1alpha1.DbtRun{}
 	if err := r.client.Get(ctx, req.NamespacedName, run); apierrors.IsNotFound(err) {
 		r.forget(req.NamespacedName)
-		r.behind.forget(req.NamespacedName)
+		r.behind.Forget(req.NamespacedName)
 		r.pace.forget(req.NamespacedName)
 		return ctrl.Result{}, nil
 	} else if err != nil {
 		return ctrl.Result{}, fmt.Errorf("reading DbtRun %s: %w", req, err)
 	}
-	if r.behind.is(req.NamespacedName, run) {
+	if r.behind.Is(req.NamespacedName, run) {
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil
 	}
 	if !run.DeletionTimestamp.IsZero() {

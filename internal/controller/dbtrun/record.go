@@ -50,7 +50,7 @@ func (r *Reconciler) record(ctx context.Context, seen *observed, d lifecycle.Dec
 		return ctrl.Result{}, fmt.Errorf("recording the status of DbtRun %s/%s: %w", before.Namespace, before.Name, err)
 	}
 	if after.ResourceVersion != before.ResourceVersion {
-		r.behind.wrote(client.ObjectKeyFromObject(before), before.ResourceVersion)
+		r.behind.Wrote(client.ObjectKeyFromObject(before), before.ResourceVersion)
 	}
 	r.announce(ctx, before, after)
 	return ctrl.Result{RequeueAfter: soonest(d.Again, resultsAgain(after, seen.Now))}, nil

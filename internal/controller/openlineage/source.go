@@ -65,6 +65,15 @@ func describe(run *v1alpha1.DbtRun) openlineage.Run {
 	out := openlineage.Run{
 		Namespace: run.Namespace, Name: run.Name, UID: string(run.UID), Target: run.Spec.Target, Trigger: "Manual",
 	}
+	if t := run.Spec.Trigger; t != nil {
+		out.Trigger = string(t.Type)
+		if t.ScheduleRef != nil {
+			out.Schedule = t.ScheduleRef.Name
+		}
+		if t.ScheduledTime != nil {
+			out.ScheduledTime = t.ScheduledTime.Time
+		}
+	}
 	if s.Project != nil && s.Project.Name != v1alpha1.InlineProject {
 		out.Project = s.Project.Name
 	}
