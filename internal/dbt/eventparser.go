@@ -14,108 +14,179 @@ import (
 // lenient accepts what dbt and its adapters are known to write: text that is not UTF-8, the same name twice.
 var lenient = json.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
 
-// parser reads one event. It goes through a line once and makes strings only of what is kept: a run may log faster than
-// reflection would follow.
+// parser reads one event of a line that is known to be JSON. It goes through it once and makes strings only of what is
+// kept, and of words that come again and again only once: dbt may log faster than reflection would follow.
 type parser struct {
-	in bytes.Buffer
-	d  *jsontext.Decoder
+	b  []byte
+	at int
 	// data is false once the event's data has shown an unexpected shape.
-	data bool
+	data  bool
+	words map[string]string
 }
 
-var parsers = sync.Pool{New: func() any {
-	p := &parser{}
-	p.d = jsontext.NewDecoder(&p.in, lenient)
-	return p
-}}
+var parsers = sync.Pool{New: func() any { return &parser{words: map[string]string{}} }}
 
 func (p *parser) release() {
-	p.in = bytes.Buffer{} // the line belongs to the caller
+	p.b = nil // it belongs to the caller
 	parsers.Put(p)
 }
 
 func (p *parser) parse(line []byte) (Event, bool) {
-	p.in = *bytes.NewBuffer(line)
-	p.d.Reset(&p.in, lenient)
-	p.data = true
+	if !jsontext.Value(line).IsValid(lenient) {
+		return Event{}, false
+	}
+	p.b, p.at, p.data = line, 0, true
 	var e Event
 	var w wireData
-	info := false
 	ok := p.object(func(name []byte) bool {
 		switch string(name) {
 		case `"info"`:
-			info = true
 			return p.info(&e)
 		case `"data"`:
 			return p.eventData(&w)
 		}
 		return p.skip()
 	})
-	if !ok || !info || e.Name == "" || e.Level == "" || !p.atEnd() {
+	if !ok || e.Name == "" || e.Level == "" {
 		return Event{}, false
 	}
-	e.Level = strings.ToLower(e.Level)
 	if p.data {
 		e.Data, e.Node = w.event()
 	}
 	return e, true
 }
 
-// atEnd reports whether nothing follows but white space.
-func (p *parser) atEnd() bool {
-	_, err := p.d.ReadToken()
-	return err != nil && p.d.PeekKind() == 0 && len(bytes.TrimSpace(p.d.UnreadBuffer())) == 0
+// peek returns the first byte of the value that comes next.
+func (p *parser) peek() byte {
+	for p.at < len(p.b) {
+		switch c := p.b[p.at]; c {
+		case ' ', '\t', '\n', '\r', ',', ':':
+			p.at++
+		default:
+			return c
+		}
+	}
+	return 0
 }
 
-// object calls value for each member of the object that comes next; value has to read it. It returns false when that is
-// no object, or when value does.
-func (p *parser) object(value func(name []byte) bool) bool {
-	if p.d.PeekKind() != '{' {
+// value returns the value that comes next as it is written.
+func (p *parser) value() []byte {
+	first := p.peek()
+	from, depth := p.at, 0
+	for p.at < len(p.b) {
+		switch p.b[p.at] {
+		case '"':
+			p.toQuote()
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		}
+		p.at++
+		if depth == 0 && (first == '"' || first == '{' || first == '[' || p.atEdge()) {
+			break
+		}
+	}
+	return p.b[from:p.at]
+}
+
+// toQuote moves from a string's first quote to its last.
+func (p *parser) toQuote() {
+	at := p.at + 1
+	for at < len(p.b) {
+		n := bytes.IndexByte(p.b[at:], '"')
+		if n < 0 {
+			break
+		}
+		at += n
+		escapes := 0
+		for p.b[at-1-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			p.at = at
+			return
+		}
+		at++
+	}
+	p.at = len(p.b)
+}
+
+// atEdge reports whether a number or a word ends here.
+func (p *parser) atEdge() bool {
+	if p.at >= len(p.b) {
+		return true
+	}
+	switch p.b[p.at] {
+	case ' ', '\t', '\n', '\r', ',', ':', '}', ']':
+		return true
+	}
+	return false
+}
+
+// object calls member for the name of each member of the object that comes next; member has to read the value. It
+// returns false when that is no object, or when member does.
+func (p *parser) object(member func(name []byte) bool) bool {
+	if p.peek() != '{' {
 		return false
 	}
-	if _, err := p.d.ReadToken(); err != nil {
-		return false
-	}
-	for p.d.PeekKind() == '"' {
-		name, err := p.d.ReadValue()
-		if err != nil || !value(name) {
+	p.at++
+	for p.peek() == '"' {
+		if !member(p.value()) {
 			return false
 		}
 	}
-	_, err := p.d.ReadToken()
-	return err == nil
+	p.at++
+	return true
 }
 
-func (p *parser) skip() bool { return p.d.SkipValue() == nil }
+func (p *parser) skip() bool {
+	p.value()
+	return true
+}
 
 func (p *parser) info(e *Event) bool {
 	return p.object(func(name []byte) bool {
 		switch string(name) {
 		case `"code"`:
-			return p.text(&e.Code)
+			return p.word(&e.Code)
 		case `"name"`:
-			return p.text(&e.Name)
+			return p.word(&e.Name)
 		case `"level"`:
-			return p.text(&e.Level)
+			ok := p.word(&e.Level)
+			e.Level = strings.ToLower(e.Level)
+			return ok
 		case `"ts"`:
 			return p.text(&e.Time)
 		case `"msg"`:
 			return p.text(&e.Message)
 		case `"invocation_id"`:
-			return p.text(&e.InvocationID)
+			return p.word(&e.InvocationID)
 		}
 		return p.skip()
 	})
 }
 
 // text reads a string; null is an empty one. It returns false for anything else.
-func (p *parser) text(into *string) bool {
-	raw, err := p.d.ReadValue()
-	return err == nil && unquote(into, raw)
+func (p *parser) text(into *string) bool { return unquote(into, p.value()) }
+
+// word reads a string as text does, of a kind that comes again and again.
+func (p *parser) word(into *string) bool {
+	const most, longest = 512, 64
+	raw := p.value()
+	if known, ok := p.words[string(raw)]; ok {
+		*into = known
+		return true
+	}
+	ok := unquote(into, raw)
+	if ok && len(raw) <= longest && len(p.words) < most {
+		p.words[string(raw)] = *into
+	}
+	return ok
 }
 
 // unquote takes a string as it is written in JSON. It returns false for anything but a string and null.
-func unquote(into *string, raw jsontext.Value) bool {
+func unquote(into *string, raw []byte) bool {
 	switch {
 	case raw[0] == 'n':
 	case raw[0] != '"':
@@ -154,8 +225,8 @@ func (w *wireData) event() (Data, Node) {
 
 // eventData reads the data. What has an unexpected shape is noted, and no reason to call the line no event.
 func (p *parser) eventData(w *wireData) bool {
-	if p.d.PeekKind() != '{' {
-		p.data = p.data && p.d.PeekKind() == 'n'
+	if c := p.peek(); c != '{' {
+		p.data = p.data && c == 'n'
 		return p.skip()
 	}
 	return p.object(func(name []byte) bool {
@@ -176,11 +247,8 @@ func (p *parser) eventData(w *wireData) bool {
 			return p.dataText(&w.exception)
 		case `"status"`:
 			// In some events a member of this name is no string.
-			raw, err := p.d.ReadValue()
-			if err == nil {
-				unquote(&w.status, raw)
-			}
-			return err == nil
+			unquote(&w.status, p.value())
+			return true
 		case `"node_info"`:
 			return p.node(&w.node)
 		}
@@ -210,11 +278,13 @@ func (p *parser) dataNumber(w *wireData, name []byte) bool {
 }
 
 func (p *parser) dataText(into *string) bool {
-	raw, err := p.d.ReadValue()
-	if err == nil && !unquote(into, raw) {
-		p.data = false
-	}
-	return err == nil
+	p.data = p.text(into) && p.data
+	return true
+}
+
+func (p *parser) dataWord(into *string) bool {
+	p.data = p.word(into) && p.data
+	return true
 }
 
 func (p *parser) count(into *int32) bool {
@@ -227,31 +297,27 @@ func (p *parser) count(into *int32) bool {
 
 // number reads a number and hands it to take as it is written. null is none.
 func (p *parser) number(take func(raw string) error) bool {
-	raw, err := p.d.ReadValue()
-	if err != nil {
-		return false
-	}
-	if k := raw.Kind(); k != 'n' && (k != '0' || take(string(raw)) != nil) {
+	if raw := p.value(); raw[0] != 'n' && take(string(raw)) != nil {
 		p.data = false
 	}
 	return true
 }
 
 func (p *parser) flag(into **bool) bool {
-	switch k := p.d.PeekKind(); k {
+	switch c := p.value()[0]; c {
 	case 't', 'f':
-		is := k == 't'
+		is := c == 't'
 		*into = &is
 	case 'n':
 	default:
 		p.data = false
 	}
-	return p.skip()
+	return true
 }
 
 func (p *parser) node(n *Node) bool {
-	if k := p.d.PeekKind(); k != '{' {
-		p.data = p.data && k == 'n'
+	if c := p.peek(); c != '{' {
+		p.data = p.data && c == 'n'
 		return p.skip()
 	}
 	return p.object(func(name []byte) bool {
@@ -259,9 +325,9 @@ func (p *parser) node(n *Node) bool {
 		case `"unique_id"`:
 			return p.dataText(&n.UniqueID)
 		case `"node_status"`:
-			return p.dataText(&n.Status)
+			return p.dataWord(&n.Status)
 		case `"resource_type"`:
-			return p.dataText(&n.ResourceType)
+			return p.dataWord(&n.ResourceType)
 		case `"node_path"`:
 			return p.dataText(&n.Path)
 		case `"node_started_at"`:
@@ -276,8 +342,8 @@ func (p *parser) node(n *Node) bool {
 }
 
 func (p *parser) relation(n *Node) bool {
-	if k := p.d.PeekKind(); k != '{' {
-		p.data = p.data && k == 'n'
+	if c := p.peek(); c != '{' {
+		p.data = p.data && c == 'n'
 		return p.skip()
 	}
 	return p.object(func(name []byte) bool {
