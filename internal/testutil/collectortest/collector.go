@@ -89,7 +89,9 @@ func (c *Collector) Fail(fault func(n int, r *http.Request) Fault) {
 }
 
 // Always returns a fault for every request.
-func Always(f Fault) func(int, *http.Request) Fault { return func(int, *http.Request) Fault { return f } }
+func Always(f Fault) func(int, *http.Request) Fault {
+	return func(int, *http.Request) Fault { return f }
+}
 
 // Over says that the run has ended.
 func (c *Collector) Over(o journal.Outcome) {

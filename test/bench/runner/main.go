@@ -11,6 +11,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -117,7 +118,7 @@ func inChild(what, file string) (took time.Duration, resident int64, err error) 
 	if err != nil {
 		return 0, 0, err
 	}
-	c := exec.Command(self, "-child", what, file)
+	c := exec.CommandContext(context.Background(), self, "-child", what, file)
 	c.Stderr = os.Stderr
 	out, err := c.Output()
 	if err != nil {
@@ -127,7 +128,9 @@ func inChild(what, file string) (took time.Duration, resident int64, err error) 
 	return processor(c), resident, err
 }
 
-func processor(c *exec.Cmd) time.Duration { return c.ProcessState.UserTime() + c.ProcessState.SystemTime() }
+func processor(c *exec.Cmd) time.Duration {
+	return c.ProcessState.UserTime() + c.ProcessState.SystemTime()
+}
 
 // measure does the work and prints the peak of resident memory in bytes.
 func measure(what, file string) error {
@@ -217,7 +220,7 @@ func timeJQ(file string) (time.Duration, string, error) {
 		return 0, "", err
 	}
 	defer func() { _ = f.Close() }()
-	c := exec.Command(path, "-c", ".")
+	c := exec.CommandContext(context.Background(), path, "-c", ".")
 	c.Stdin = f
 	if err := c.Run(); err != nil {
 		return 0, "", err
@@ -227,7 +230,7 @@ func timeJQ(file string) (time.Duration, string, error) {
 
 func binary(dir string) (int64, error) {
 	path := filepath.Join(dir, "runner")
-	c := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./cmd/runner")
+	c := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./cmd/runner")
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := c.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("building the runner: %w\n%s", err, out)
