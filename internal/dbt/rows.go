@@ -3,6 +3,7 @@ package dbt
 import (
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -33,10 +34,16 @@ func rows(e Event) int64 {
 
 // millis returns a time of dbt's as Unix milliseconds, 0 for what is none. dbt 1.x leaves the zone out.
 func millis(s string) int64 {
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999"} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return max(0, t.UnixMilli())
-		}
+	const seconds = len("2006-01-02T15:04:05")
+	if len(s) < seconds {
+		return 0
 	}
-	return 0
+	if !strings.ContainsAny(s[seconds:], "Z+-") {
+		s += "Z"
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return 0
+	}
+	return max(0, t.UnixMilli())
 }

@@ -30,6 +30,7 @@ type collector struct {
 	journal *ship.Stream
 	stream  *ship.Stream // of the log
 	log     *ship.Log
+	uploads *uploads
 	open    bool // there is an attempt to speak of
 	reached bool // it has said what the attempt has to know
 	refused bool // it will not hear this pod
@@ -147,6 +148,7 @@ func (r *Runner) open(ctx context.Context) {
 		r.collector = nil
 	} else if c != nil {
 		c.open = true
+		r.startUploads(ctx)
 		for _, s := range []*ship.Stream{c.journal, c.stream} {
 			s.Start(ctx, c.offset(r.earlier, s))
 		}

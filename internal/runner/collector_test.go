@@ -490,3 +490,11 @@ func TestCollectorAway(t *testing.T) {
 		})
 	}
 }
+
+// refusePuts refuses artifacts.
+func refusePuts(_ int, r *http.Request) collectortest.Fault {
+	if r.Method == http.MethodPut {
+		return collectortest.Forbidden
+	}
+	return collectortest.None
+}

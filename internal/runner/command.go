@@ -76,6 +76,7 @@ func (r *Runner) command(ctx context.Context, p project, b begun) error {
 		words = b.spawn
 	}
 	r.record.Begin()
+	results := r.results()
 	exit, err := r.spawn(ctx, p, words, r.observe)
 	if err == nil {
 		err = r.judge(ctx, b, exit)
@@ -89,7 +90,7 @@ func (r *Runner) command(ctx context.Context, p project, b begun) error {
 		last.Outcome, last.Message = journal.DbtError, err.Error()
 	}
 	r.enter(last)
-	r.keep(b)
+	r.keep(b, results)
 	return err
 }
 

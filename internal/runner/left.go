@@ -123,7 +123,7 @@ func (r *Runner) prepareRetry(b *begun, planned []plannedNode) error {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(writeRunResults(f, b.words, planned), f.Close())
+	err = errors.Join(writeRunResults(f, b.words, planned, r.plan.Target, r.state.Report("").Dbt), f.Close())
 	b.spawn = retryWords(b.words, dir)
 	return err
 }

@@ -47,7 +47,7 @@ func parsePlanned(line []byte) (plannedNode, bool) {
 
 func retryWords(_ []string, dir string) []string { return []string{"retry", "--state", dir} }
 
-func writeRunResults(w io.Writer, words []string, planned []plannedNode) error {
+func writeRunResults(w io.Writer, words []string, planned []plannedNode, target, version string) error {
 	type result struct {
 		Status        string         `json:"status"`
 		Timing        []any          `json:"timing"`
@@ -69,8 +69,15 @@ func writeRunResults(w io.Writer, words []string, planned []plannedNode) error {
 		}
 		results = append(results, result{Status: status, Timing: []any{}, Response: map[string]any{}, ID: n.ID})
 	}
+	args := map[string]any{"which": words[0], "command": words[0]}
+	if target != "" {
+		args["target"] = target
+	}
 	return json.NewEncoder(w).Encode(map[string]any{
-		"metadata": map[string]any{"dbt_schema_version": "https://schemas.getdbt.com/dbt/run-results/v6.json"},
-		"results":  results, "elapsed_time": 0, "args": map[string]any{"which": words[0], "command": words[0]},
+		"metadata": map[string]any{
+			"dbt_schema_version": "https://schemas.getdbt.com/dbt/run-results/v6.json", "dbt_version": version,
+			"generated_at": "2026-01-01T00:00:00Z", "invocation_id": "00000000-0000-0000-0000-000000000000", "env": map[string]any{},
+		},
+		"results": results, "elapsed_time": 0, "args": args,
 	})
 }
