@@ -169,6 +169,16 @@ func TestWriteLineageOfBrokenManifests(t *testing.T) {
 	}
 }
 
+func TestBoundedDecoderHoldsNoMoreThanItsLimit(t *testing.T) {
+	for length, fits := range map[int]bool{90: true, 110: false, 1000: false} {
+		d := newBoundedDecoder(strings.NewReader(`{"a":"`+strings.Repeat("x", length)+`"}`), 100)
+		err := d.document("x.json", func(string) error { return d.SkipValue() })
+		if fits != (err == nil) || !fits && !errors.Is(err, errTooLarge) {
+			t.Errorf("a string of %d bytes with a limit of 100: %v", length, err)
+		}
+	}
+}
+
 func TestWriteLineageWithBrokenExtras(t *testing.T) {
 	_, h, nodes, err := lineage(t, LineageFiles{
 		Manifest: strings.NewReader(`{"nodes":{"model.s.a":{"resource_type":"model"}}}`),
