@@ -71,6 +71,23 @@ func TestWriteLineageOfRealManifests(t *testing.T) {
 	}
 }
 
+// One pass over the manifest gives the document and the graph.
+func TestWriteLineageFillsTheGraph(t *testing.T) {
+	for _, engine := range []string{"dbt111", "dbt112", "dbt20"} {
+		want, err := ReadManifest(open(t, engine+"-manifest.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got Manifest
+		if err := WriteLineage(io.Discard, LineageFiles{Manifest: open(t, engine+"-manifest.json"), Graph: &got}); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, &got, emptyIsNil); diff != "" || len(got.Nodes) < 5 {
+			t.Errorf("%s (-ReadManifest +Graph):\n%s", engine, diff)
+		}
+	}
+}
+
 func TestWriteLineageSaysEverythingOfANode(t *testing.T) {
 	_, h, nodes, err := lineage(t, LineageFiles{
 		Manifest: strings.NewReader(`{"nodes":{"model.s.a":{"resource_type":"model","name":"a","package_name":"s","original_file_path":"models/a.sql",
@@ -95,9 +112,7 @@ func TestWriteLineageSaysEverythingOfANode(t *testing.T) {
 		Columns: []Column{{Name: "id", Type: "bigint", Description: "key"}, {Name: "b", Type: "text"}},
 		Meta:    []byte(`{"owner":"team-a","pii":true}`), SQL: &SQL{Code: "select 1", Compiled: true},
 	}, {ID: "unit_test.s.a.u", ResourceType: "unit_test", Name: "u", DependsOn: []string{"model.s.a"}}}
-	if diff := cmp.Diff(want, nodes, cmp.Transformer("", func(n LineageNode) LineageNode {
-		return n
-	}), emptyIsNil); diff != "" {
+	if diff := cmp.Diff(want, nodes, emptyIsNil); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -151,6 +166,16 @@ func TestWriteLineageOfBrokenManifests(t *testing.T) {
 				t.Errorf("%s: the document says %q, want %q in it", tc.reason, said, tc.problem)
 			}
 		})
+	}
+}
+
+func TestBoundedDecoderHoldsNoMoreThanItsLimit(t *testing.T) {
+	for length, fits := range map[int]bool{90: true, 110: false, 1000: false} {
+		d := newBoundedDecoder(strings.NewReader(`{"a":"`+strings.Repeat("x", length)+`"}`), 100)
+		err := d.document("x.json", func(string) error { return d.SkipValue() })
+		if fits != (err == nil) || !fits && !errors.Is(err, errTooLarge) {
+			t.Errorf("a string of %d bytes with a limit of 100: %v", length, err)
+		}
 	}
 }
 

@@ -17,6 +17,8 @@ type LineageFiles struct {
 	Manifest io.Reader // manifest.json
 	Catalog  io.Reader // catalog.json, nil when there is none
 	Sources  io.Reader // sources.json, nil when there is none
+	// Graph, unless nil, is filled with what ReadManifest would have returned, so that the manifest is read once.
+	Graph *Manifest
 	// Redact takes out of a string what must not be shown; nil takes nothing out.
 	Redact func(string) string
 }
@@ -27,7 +29,7 @@ type LineageFiles struct {
 // What cannot be read is left out: the document is whole JSON all the same, says what it lacks, and has all that was
 // read before. The error then says so too. Only when w fails is the document not to be used; errors.Is finds w's error.
 func WriteLineage(w io.Writer, files LineageFiles) error {
-	d := &lineageWriter{out: w, redact: files.Redact, seen: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
+	d := &lineageWriter{out: w, redact: files.Redact, graph: files.Graph, seen: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
 	d.problem(d.extras.readCatalog(files.Catalog))
 	d.problem(d.extras.readSources(files.Sources))
 	d.printf("{\"lineage\":%d", DocumentVersion)
@@ -45,6 +47,7 @@ type lineageWriter struct {
 	failed error // of out: the first one
 	redact func(string) string
 	extras lineageExtras
+	graph  *Manifest
 
 	header   bool // written
 	meta     LineageHeader
@@ -103,6 +106,9 @@ func (d *lineageWriter) readHeader(in *boundedDecoder) error {
 		d.problem(fmt.Errorf("reading manifest.json: metadata: %w", wrong))
 	}
 	d.meta = LineageHeader{Dbt: m.Dbt, Adapter: m.Adapter, Project: m.Project, InvocationID: m.InvocationID, GeneratedAt: m.GeneratedAt}
+	if d.graph != nil {
+		d.graph.Adapter = m.Adapter
+	}
 	return nil
 }
 
@@ -152,20 +158,29 @@ func (d *lineageWriter) write(n LineageNode) error {
 		return errTooManyNodes
 	}
 	d.seen[hash] = struct{}{}
+	d.remember(n)
 	if d.nodes == 0 {
 		d.writeHeader()
 		d.printf(",\n\"nodes\":[")
 	}
-	d.printf("%s\n%s", []string{",", ""}[first(d.nodes)], b)
+	d.printf("%s\n%s", ","[:min(1, d.nodes)], b)
 	d.nodes++
 	return d.failed
 }
 
-func first(n int) int {
-	if n == 0 {
-		return 1
+// remember adds the node to the graph.
+func (d *lineageWriter) remember(n LineageNode) {
+	if d.graph == nil || !holdsData[n.ResourceType] {
+		return
 	}
-	return 0
+	if d.graph.Nodes == nil {
+		d.graph.Nodes = map[string]ManifestNode{}
+	}
+	relation := ""
+	if n.Relation != nil {
+		relation = n.Relation.Name
+	}
+	d.graph.Nodes[n.ID] = ManifestNode{ResourceType: n.ResourceType, Relation: relation, DependsOn: n.DependsOn}
 }
 
 // endNodes ends the document.

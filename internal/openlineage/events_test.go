@@ -182,7 +182,7 @@ func TestEvents(t *testing.T) {
 			in: openlineage.Input{
 				Run: run(func(r *openlineage.Run) { r.Outcome, r.Message, r.Schedule = openlineage.Fail, "1 node failed.", "" }),
 				History: history(begin("a", 0), start(orders, 5), result(orders, "error", 5, 9, ""),
-					result(orders, "error", 5, 9, "Binder Error: no column x"), start(unique, 6), result(unique, "fail", 6, 7, "Got 7 results"), ends(journal.NodesFailed, 20)),
+					journal.Entry{Kind: journal.KindResult, At: at(19), Node: &journal.Node{ID: orders, Status: "error", Message: "Binder Error: no column x"}}, start(unique, 6), result(unique, "fail", 6, 7, "Got 7 results"), ends(journal.NodesFailed, 20)),
 				Lineage: document(t),
 			},
 			want: []string{

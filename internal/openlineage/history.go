@@ -31,7 +31,6 @@ type execution struct {
 	open bool
 	// begun and ended are when the journal says so, in Unix milliseconds: dbt's own times count more.
 	begun, ended int64
-	cut          bool
 }
 
 // maxExecutions bounds a History's memory, whatever a journal holds.
@@ -70,7 +69,7 @@ func (h *History) Apply(e journal.Entry) {
 func (h *History) cut(at int64) {
 	for _, x := range h.open {
 		if x.open {
-			x.open, x.cut, x.ended = false, true, at
+			x.open, x.ended = false, at
 			x.Status, x.Message = journal.StatusInterrupted, "cut off when pod "+cmp.Or(h.pod, "of the run")+" ended"
 		}
 	}
@@ -100,6 +99,7 @@ func (h *History) start(n journal.Node, at int64) {
 	if known := h.last(n.ID); known != nil && known.open {
 		return
 	}
+	n.Status, n.End = "", 0 // whoever wrote the entry
 	if x := h.add(n, at); x != nil {
 		x.open = true
 		h.open = append(h.open, x)
@@ -123,16 +123,13 @@ func (h *History) result(n journal.Node, at int64) {
 	x.Start = cmp.Or(n.Start, start)
 	x.Relation, x.Path = cmp.Or(n.Relation, relation), cmp.Or(n.Path, path)
 	x.ResourceType, x.Message = cmp.Or(n.ResourceType, resource), cmp.Or(n.Message, message)
-	x.open, x.cut, x.ended = false, false, at
+	x.open, x.ended = false, at
 }
 
 // times returns when the execution started and ended, in Unix milliseconds; runEnd is the end of what never ended.
 func (x *execution) times(runEnd int64) (start, end int64) {
 	start = cmp.Or(x.Start, x.begun, x.End, runEnd)
 	end = cmp.Or(x.End, x.ended, runEnd)
-	if x.cut {
-		end = cmp.Or(x.ended, runEnd)
-	}
 	return start, max(start, end)
 }
 

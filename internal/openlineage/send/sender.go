@@ -135,7 +135,7 @@ func (s *Sender) Waiting() int {
 	return len(s.states)
 }
 
-// signal wakes one worker; the caller holds the lock or does not.
+// signal wakes one worker, which wakes the next when there is more to do.
 func (s *Sender) signal() {
 	select {
 	case s.wake <- struct{}{}:
@@ -218,7 +218,7 @@ func (s *Sender) next(ctx context.Context) (Key, bool) {
 }
 
 // finish takes a run out of the queue, or puts it at the end again. After a failure all wait: the endpoint and the store
-// are the same for all runs.
+// are the same for all runs. It wakes nobody: the worker that called it looks for the next run itself.
 func (s *Sender) finish(run Key, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -238,5 +238,4 @@ func (s *Sender) finish(run Key, err error) {
 	} else {
 		delete(s.states, run)
 	}
-	s.signal()
 }
