@@ -62,7 +62,7 @@ test-unit: $(GOTESTSUM) ## Run the unit tests and the import rules (seconds).
 	hack/test.sh unit
 
 .PHONY: test-integration
-test-integration: deps $(GOTESTSUM) ## Run the tests against a real API server and etcd.
+test-integration: deps $(GOTESTSUM) ## Run the tests against a real API server and etcd, and a real S3 server.
 	hack/test.sh integration
 
 .PHONY: test-e2e
@@ -147,5 +147,8 @@ verify: ## Check that generated files, formatting and rules are in order; leaves
 ##@ Tools
 
 # Rebuilt when a pin changes.
+$(TOOLS)/versitygw: hack/tools/versitygw/go.mod hack/tools/versitygw/go.sum
+	hack/tool.sh versitygw
+
 $(TOOLS)/%: hack/tools/go.mod hack/tools/go.sum
 	hack/tool.sh $*

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/dbt-operator/dbt-operator/internal/store/layout"
 )
 
 // Append adds b to a part of a stream at offset, and returns the offset at which the part ends now, in bytes.
@@ -17,8 +19,8 @@ import (
 // part ends nothing is added, and the error is an *OffsetError with the right offset, which is returned as well.
 // ErrTooLarge is for more than MaxAppend. After an ErrStore it is not known whether b was kept: append it again.
 func (s *Store) Append(ctx context.Context, run Run, stream, part string, offset int64, b []byte) (int64, error) {
-	p := place{run, stream, part}
-	if err := p.check(); err != nil {
+	p := layout.Place{Run: run, Stream: stream, Part: part}
+	if err := p.Check(); err != nil {
 		return 0, err
 	}
 	if len(b) > MaxAppend {
@@ -45,7 +47,7 @@ func (s *Store) Append(ctx context.Context, run Run, stream, part string, offset
 }
 
 // append is Append with the part's lock held.
-func (s *Store) append(ctx context.Context, p place, st *stream, offset int64, b []byte) (int64, error) {
+func (s *Store) append(ctx context.Context, p layout.Place, st *stream, offset int64, b []byte) (int64, error) {
 	for range looks {
 		if t := st.tail; t == nil || t.end != offset || len(b) == 0 {
 			v, err := s.look(ctx, p)
@@ -53,10 +55,10 @@ func (s *Store) append(ctx context.Context, p place, st *stream, offset int64, b
 				return 0, err
 			}
 			st.remember(v)
-			if v.end != offset || len(b) == 0 {
+			if v.End != offset || len(b) == 0 {
 				return s.repeated(ctx, p, v, offset, b)
 			}
-			if v.base == "" {
+			if v.Base == "" {
 				// Others may do the same just now, or may have long gone on: only a look after it tells.
 				if err := s.begin(ctx, p); err != nil {
 					return 0, err
@@ -77,8 +79,8 @@ func (s *Store) append(ctx context.Context, p place, st *stream, offset int64, b
 }
 
 // add writes a segment at the end that st remembers. Its error is errExists if somebody has written there already.
-func (s *Store) add(ctx context.Context, p place, st *stream, offset int64, b []byte) (int64, error) {
-	key, size := p.segmentKey(offset), int64(len(b))
+func (s *Store) add(ctx context.Context, p layout.Place, st *stream, offset int64, b []byte) (int64, error) {
+	key, size := p.SegmentKey(offset), int64(len(b))
 	if _, err := s.objects.put(ctx, key, bytes.NewReader(b), put{create: true, size: len(b)}); err != nil {
 		return 0, err
 	}
@@ -93,7 +95,7 @@ func (s *Store) add(ctx context.Context, p place, st *stream, offset int64, b []
 		return st.tail.end, nil
 	}
 	v, err := s.look(ctx, p)
-	if errors.Is(err, errNoBase) {
+	if errors.Is(err, layout.ErrNoBase) {
 		// The run was deleted, and this is all there is of it.
 		if err := s.objects.delete(ctx, key); err != nil {
 			return 0, err
@@ -105,7 +107,7 @@ func (s *Store) add(ctx context.Context, p place, st *stream, offset int64, b []
 	}
 	st.remember(v)
 	end, err := s.repeated(ctx, p, v, offset, b)
-	if err != nil && offset < v.begin {
+	if err != nil && offset < v.Begin {
 		// It is no part of the stream, only in its folder.
 		err = errors.Join(err, s.objects.delete(ctx, key))
 	}
@@ -114,25 +116,25 @@ func (s *Store) add(ctx context.Context, p place, st *stream, offset int64, b []
 
 // clearWay makes st forget an end at which a segment was found, and removes the segment if it is empty: none is written
 // so, but a folder may be left with one when its machine loses power.
-func (s *Store) clearWay(ctx context.Context, p place, st *stream, offset int64) error {
+func (s *Store) clearWay(ctx context.Context, p layout.Place, st *stream, offset int64) error {
 	st.tail = nil
-	o, err := s.objects.stat(ctx, p.segmentKey(offset))
+	o, err := s.objects.stat(ctx, p.SegmentKey(offset))
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
-	if err != nil || o.size > 0 {
+	if err != nil || o.Size > 0 {
 		return err
 	}
-	return s.objects.delete(ctx, o.key)
+	return s.objects.delete(ctx, o.Key)
 }
 
 // repeated judges an append that is not at the end of v: all of it may be there.
-func (s *Store) repeated(ctx context.Context, p place, v view, offset int64, b []byte) (int64, error) {
-	if offset == v.end && len(b) == 0 {
-		return v.end, nil
+func (s *Store) repeated(ctx context.Context, p layout.Place, v layout.View, offset int64, b []byte) (int64, error) {
+	if offset == v.End && len(b) == 0 {
+		return v.End, nil
 	}
-	if offset < 0 || offset >= v.end || int64(len(b)) > v.end-offset || len(b) == 0 {
-		return v.end, &OffsetError{Offset: offset, End: v.end}
+	if offset < 0 || offset >= v.End || int64(len(b)) > v.End-offset || len(b) == 0 {
+		return v.End, &OffsetError{Offset: offset, End: v.End}
 	}
 	r := s.newReader(ctx, p, v, offset, offset+int64(len(b)))
 	there := make([]byte, len(b))
@@ -141,15 +143,15 @@ func (s *Store) repeated(ctx context.Context, p place, v view, offset int64, b [
 		return 0, fmt.Errorf("comparing it with what is there: %w", err)
 	}
 	if !bytes.Equal(there, b) {
-		return v.end, &OffsetError{Offset: offset, End: v.end, Differs: true}
+		return v.End, &OffsetError{Offset: offset, End: v.End, Differs: true}
 	}
-	return v.end, nil
+	return v.End, nil
 }
 
 // remember keeps what the next append needs of a view. A part that has not begun is looked at again.
-func (st *stream) remember(v view) {
+func (st *stream) remember(v layout.View) {
 	st.tail, st.next = nil, 0
-	if v.base != "" {
-		st.tail = &tail{base: v.base, begin: v.begin, end: v.end, segments: len(v.chain)}
+	if v.Base != "" {
+		st.tail = &tail{base: v.Base, begin: v.Begin, end: v.End, segments: len(v.Chain)}
 	}
 }

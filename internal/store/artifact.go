@@ -9,37 +9,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/dbt-operator/dbt-operator/internal/store/layout"
 )
 
-// current is the document that publishes an artifact.
-type current struct {
-	Bytes  int64  `json:"bytes"`
-	SHA256 string `json:"sha256"`
-	// Data names the object that holds the bytes.
-	Data string `json:"data"`
-}
-
-// maxCurrent bounds what is read of a current document, in bytes.
-const maxCurrent = 4 << 10
-
-// decodeCurrent refuses whatever PutArtifact would not have written.
-func decodeCurrent(b []byte) (current, error) {
-	var c current
-	if err := json.Unmarshal(b, &c); err != nil {
-		return current{}, err
-	}
-	digest, err := hex.DecodeString(c.SHA256)
-	if err != nil || len(digest) != sha256.Size || c.Bytes < 0 || !isUnique(c.Data) {
-		return current{}, errors.New("it does not describe an artifact")
-	}
-	return c, nil
-}
-
-func (c current) artifact(name string, o object) Artifact {
-	return Artifact{Name: name, Bytes: c.Bytes, SHA256: c.SHA256, Time: o.time}
+func described(c layout.Current, name string, o layout.Object) Artifact {
+	return Artifact{Name: name, Bytes: c.Bytes, SHA256: c.SHA256, Time: o.Time}
 }
 
 // PutArtifact keeps what r gives under a name, and returns its size and digest. It streams. An artifact of that name is
@@ -53,11 +32,11 @@ func (s *Store) PutArtifact(ctx context.Context, run Run, name string, r io.Read
 		return Artifact{}, err
 	}
 	source := &source{r: r, left: limit}
-	hash := sha256.New()
-	c := current{Data: unique()}
-	data := dataKey(run, name, c.Data)
+	sum := sha256.New()
+	c := layout.Current{Data: unique()}
+	data := layout.DataKey(run, name, c.Data)
 	var err error
-	c.Bytes, err = s.objects.put(ctx, data, io.TeeReader(source, hash), put{sync: true})
+	c.Bytes, err = s.objects.put(ctx, data, io.TeeReader(source, sum), put{sync: true})
 	switch {
 	case source.over:
 		return Artifact{}, fmt.Errorf("keeping artifact %s of run %s: %w: more than %d bytes", name, run, ErrTooLarge, limit)
@@ -66,7 +45,7 @@ func (s *Store) PutArtifact(ctx context.Context, run Run, name string, r io.Read
 	case err != nil:
 		return Artifact{}, failed(err, "keeping artifact %s of run %s", name, run)
 	}
-	c.SHA256 = hex.EncodeToString(hash.Sum(nil))
+	c.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	a, err := s.publish(ctx, run, name, c)
 	if err != nil {
 		return Artifact{}, failed(err, "publishing artifact %s of run %s", name, run)
@@ -75,8 +54,8 @@ func (s *Store) PutArtifact(ctx context.Context, run Run, name string, r io.Read
 }
 
 // publish makes c the current artifact and deletes the bytes of the one before.
-func (s *Store) publish(ctx context.Context, run Run, name string, c current) (Artifact, error) {
-	key := currentKey(run, name)
+func (s *Store) publish(ctx context.Context, run Run, name string, c layout.Current) (Artifact, error) {
+	key := layout.CurrentKey(run, name)
 	// What cannot be read is replaced all the same.
 	before, beforeErr := s.current(ctx, run, name)
 	doc, err := json.Marshal(c)
@@ -92,16 +71,16 @@ func (s *Store) publish(ctx context.Context, run Run, name string, c current) (A
 	}
 	if beforeErr == nil {
 		// It is published, whatever becomes of this; the bytes go with the run at the latest.
-		_ = s.objects.delete(ctx, dataKey(run, name, before.Data))
+		_ = s.objects.delete(ctx, layout.DataKey(run, name, before.Data))
 	}
-	return c.artifact(name, o), nil
+	return described(c, name, o), nil
 }
 
 func checkArtifactOf(run Run, name string) error {
-	if err := run.check(); err != nil {
+	if err := run.Check(); err != nil {
 		return err
 	}
-	return checkArtifact(name)
+	return layout.CheckArtifact(name)
 }
 
 // source is the caller's reader up to a limit, and keeps its error apart from the store's.
@@ -132,14 +111,14 @@ func (s *source) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (s *Store) current(ctx context.Context, run Run, name string) (current, error) {
-	b, err := s.readAll(ctx, currentKey(run, name), maxCurrent)
+func (s *Store) current(ctx context.Context, run Run, name string) (layout.Current, error) {
+	b, err := s.readAll(ctx, layout.CurrentKey(run, name), layout.MaxCurrent)
 	if err != nil {
-		return current{}, err
+		return layout.Current{}, err
 	}
-	c, err := decodeCurrent(b)
+	c, err := layout.DecodeCurrent(b)
 	if err != nil {
-		return current{}, fmt.Errorf("%s is damaged: %w", currentKey(run, name), err)
+		return layout.Current{}, fmt.Errorf("%s is damaged: %w", layout.CurrentKey(run, name), err)
 	}
 	return c, nil
 }
@@ -161,6 +140,7 @@ func (s *Store) readAll(ctx context.Context, key string, limit int64) ([]byte, e
 }
 
 // Artifact opens an artifact. The caller closes the reader; ctx holds for reading, too. It is ErrNotFound if there is none.
+// The reader ends with an ErrStore instead of io.EOF if the bytes have not the digest.
 func (s *Store) Artifact(ctx context.Context, run Run, name string) (io.ReadCloser, Artifact, error) {
 	if err := checkArtifactOf(run, name); err != nil {
 		return nil, Artifact{}, err
@@ -172,13 +152,13 @@ func (s *Store) Artifact(ctx context.Context, run Run, name string) (io.ReadClos
 		if err != nil {
 			return nil, Artifact{}, failed(err, "%s", what)
 		}
-		o, err := s.objects.stat(ctx, currentKey(run, name))
+		o, err := s.objects.stat(ctx, layout.CurrentKey(run, name))
 		if err != nil {
 			return nil, Artifact{}, failed(err, "%s", what)
 		}
-		r, err := s.objects.get(ctx, dataKey(run, name, c.Data), 0)
+		r, err := s.objects.get(ctx, layout.DataKey(run, name, c.Data), 0)
 		if err == nil {
-			return &body{ctx: ctx, r: r, left: c.Bytes, what: what}, c.artifact(name, o), nil
+			return &body{ctx: ctx, r: r, left: c.Bytes, hash: sha256.New(), sha256: c.SHA256, what: what}, described(c, name, o), nil
 		}
 		if !errors.Is(err, ErrNotFound) {
 			return nil, Artifact{}, failed(err, "%s", what)
@@ -189,17 +169,22 @@ func (s *Store) Artifact(ctx context.Context, run Run, name string) (io.ReadClos
 	return nil, Artifact{}, fmt.Errorf("%s: %w: its bytes are gone: %s", what, ErrStore, last.Error())
 }
 
-// body reads the bytes of an artifact, neither more nor less.
+// body reads the bytes of an artifact, and fails if they are not the ones that were kept.
 type body struct {
-	//nolint:containedctx // An io.Reader has nowhere else to take it from; Artifact says that it holds for reading.
-	ctx  context.Context
-	r    io.ReadCloser
-	left int64
-	what string
+	// ctx is here as an io.Reader can take it from nowhere else; Artifact says that it holds for reading.
+	ctx    context.Context
+	r      io.ReadCloser
+	left   int64
+	hash   hash.Hash
+	sha256 string
+	what   string
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	if b.left == 0 {
+		if got := hex.EncodeToString(b.hash.Sum(nil)); got != b.sha256 {
+			return 0, failed(errors.New("its bytes are not those that were kept"), "%s", b.what)
+		}
 		return 0, io.EOF
 	}
 	if err := b.ctx.Err(); err != nil {
@@ -207,6 +192,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
+	b.hash.Write(p[:n])
 	switch {
 	case err == nil || b.left == 0:
 		return n, nil
@@ -221,18 +207,18 @@ func (b *body) Close() error { return b.r.Close() }
 
 // Artifacts lists a run's artifacts, sorted by name.
 func (s *Store) Artifacts(ctx context.Context, run Run) ([]Artifact, error) {
-	if err := run.check(); err != nil {
+	if err := run.Check(); err != nil {
 		return nil, err
 	}
-	prefix := artifactsPrefix(run)
+	prefix := layout.ArtifactsPrefix(run)
 	all, err := s.objects.list(ctx, prefix)
 	if err != nil {
 		return nil, failed(err, "listing the artifacts of run %s", run)
 	}
 	var artifacts []Artifact
 	for _, o := range all {
-		name, ok := strings.CutSuffix(strings.TrimPrefix(o.key, prefix), "/current")
-		if !ok || checkArtifact(name) != nil {
+		name, ok := strings.CutSuffix(strings.TrimPrefix(o.Key, prefix), "/current")
+		if !ok || layout.CheckArtifact(name) != nil {
 			continue
 		}
 		c, err := s.current(ctx, run, name)
@@ -242,7 +228,7 @@ func (s *Store) Artifacts(ctx context.Context, run Run) ([]Artifact, error) {
 		if err != nil {
 			return nil, failed(err, "listing the artifacts of run %s", run)
 		}
-		artifacts = append(artifacts, c.artifact(name, o))
+		artifacts = append(artifacts, described(c, name, o))
 	}
 	slices.SortFunc(artifacts, func(a, b Artifact) int { return cmp.Compare(a.Name, b.Name) })
 	return artifacts, nil

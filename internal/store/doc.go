@@ -29,8 +29,9 @@
 //
 // # The folder
 //
-// A folder needs a file system with atomic rename; files appear whole or not at all. Creating only if absent is two steps
-// in the library, so processes that share a folder take turns by a file lock on .lock. What is acknowledged as an artifact,
+// A folder needs a file system with atomic rename and with flock; files appear whole or not at all. Creating only if absent
+// is two steps in the library, and listing is many, so processes that share a folder take turns by a lock on the file .lock.
+// A file system that hangs holds its callers until it goes on, whatever their contexts say. What is acknowledged as an artifact,
 // a document or a base has been synced to disk before; an append has not: after a power failure of the machine the last
 // appends of running streams may be missing (the stream then ends earlier, and its writer is told the offset to go on
 // from), nothing else. A process that dies loses nothing. It may leave files that end in .tmp, which go with their run.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+
+	"github.com/dbt-operator/dbt-operator/internal/store/layout"
 )
 
 // What went wrong, for errors.Is. Every error says what was being done, and to what.
@@ -11,7 +13,7 @@ var (
 	// ErrNotFound is what a read of something that is not there returns.
 	ErrNotFound = errors.New("not found")
 	// ErrName refuses a namespace, UID, stream, part or artifact name.
-	ErrName = errors.New("bad name")
+	ErrName = layout.ErrName
 	// ErrTooLarge refuses bytes over a limit. Nothing of them was kept.
 	ErrTooLarge = errors.New("too large")
 	// ErrOffset refuses an append elsewhere than at the stream's end. It is always an *OffsetError.

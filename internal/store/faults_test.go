@@ -8,11 +8,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/dbt-operator/dbt-operator/internal/store/layout"
 )
 
 var (
 	someRun   = Run{Namespace: "shop", UID: "uid-1"}
-	somePlace = place{someRun, "journal", "pod-1"}
+	somePlace = layout.Place{Run: someRun, Stream: "journal", Part: "pod-1"}
 )
 
 // acknowledged is an append that the store said it has.
@@ -148,20 +150,25 @@ func (h *history) judge(t *testing.T, final []byte) {
 // random orders, with random deaths, lost replies and requests that are carried out after everyone gave up on them.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
+	// Where requests are carried out late, listings are whole: a bucket lists as many names as a part has in one request,
+	// and in a folder, where a process that was stopped is late, names are changed and listed under a lock. A base that
+	// comes late and a listing that misses a newer one would together make a stream look shorter than it is.
 	faults := map[string]process{
-		"None":   {},
-		"Deaths": {dies: 20},
-		"Lost":   {lost: 60},
-		"Late":   {late: 60},
-		"All":    {dies: 10, lost: 20, late: 40},
+		"None":         {torn: true},
+		"Deaths":       {torn: true, dies: 20},
+		"Lost":         {torn: true, lost: 60},
+		"Late":         {late: 60},
+		"LateAndOften": {late: 200},
+		"All":          {dies: 10, lost: 20, late: 40},
 	}
-	const seeds = 300
+	const seeds = 120
 	for name, f := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(seeds) {
-				if !t.Run(fmt.Sprint(seed), func(t *testing.T) { simulate(t, seed, f) }) {
-					return
+				simulate(t, seed, f)
+				if t.Failed() {
+					t.Fatalf("seed %d", seed)
 				}
 			}
 		})
@@ -188,7 +195,7 @@ func simulate(t *testing.T, seed uint64, faults process) {
 	}
 	h.judge(t, contents(t, s))
 	// All leftovers are gone.
-	objects, err := sim.store.list(t.Context(), somePlace.prefix())
+	objects, err := sim.store.list(t.Context(), somePlace.Prefix())
 	if err != nil || len(objects) > 1 {
 		t.Errorf("%d objects are left, %v; want one base", len(objects), err)
 	}

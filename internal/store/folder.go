@@ -14,15 +14,18 @@ import (
 	"time"
 
 	"gocloud.dev/blob/fileblob"
+
+	"github.com/dbt-operator/dbt-operator/internal/store/layout"
 )
 
 // folder is objects in a folder. Reading and writing are the library's; it lists by itself, as the library passes over
-// what it cannot read, starts anew with each page, and opens a second file for each it finds.
+// what it cannot read, starts anew with each page, and opens a second file for each it finds. Names change and are listed
+// under a lock, so that creating only if absent is one step, and a listing is what was there at one moment.
 type folder struct {
 	blobs
 
 	root *os.Root
-	// lock is the file whose lock makes create one step; turn does so within this process.
+	// lock is the file whose lock processes take in turn; turn does so within this process.
 	lock *os.File
 	turn chan struct{}
 }
@@ -67,10 +70,7 @@ func (f *folder) put(ctx context.Context, key string, r io.Reader, how put) (int
 				return err
 			}
 		}
-		if how.create {
-			return f.exclusive(ctx, publish)
-		}
-		return publish()
+		return f.exclusive(ctx, publish)
 	})
 	if err == nil && how.sync {
 		err = f.syncDir(path.Dir(key))
@@ -143,8 +143,20 @@ func flock(raw syscall.RawConn, how int) (bool, error) {
 	return true, nil
 }
 
-func (f *folder) list(ctx context.Context, prefix string) ([]object, error) {
-	var all []object
+func (f *folder) delete(ctx context.Context, key string) error {
+	return f.exclusive(ctx, func() error { return f.blobs.delete(ctx, key) })
+}
+
+func (f *folder) list(ctx context.Context, prefix string) (all []layout.Object, err error) {
+	err = f.exclusive(ctx, func() error {
+		all, err = f.walk(ctx, prefix)
+		return err
+	})
+	return all, err
+}
+
+func (f *folder) walk(ctx context.Context, prefix string) ([]layout.Object, error) {
+	var all []layout.Object
 	err := fs.WalkDir(f.root.FS(), strings.TrimSuffix(prefix, "/"), func(name string, d fs.DirEntry, err error) error {
 		if err == nil {
 			err = ctx.Err()
@@ -159,7 +171,7 @@ func (f *folder) list(ctx context.Context, prefix string) ([]object, error) {
 		if err != nil {
 			return gone(err)
 		}
-		all = append(all, object{key: name, size: info.Size(), time: info.ModTime()})
+		all = append(all, layout.Object{Key: name, Size: info.Size(), Time: info.ModTime()})
 		return nil
 	})
 	return all, err
@@ -174,36 +186,39 @@ func gone(err error) error {
 }
 
 // deleteAll removes the folders, too, and what a dead process left in them.
-func (f *folder) deleteAll(_ context.Context, prefix string) error {
-	return f.root.RemoveAll(filepath.FromSlash(strings.TrimSuffix(prefix, "/")))
+func (f *folder) deleteAll(ctx context.Context, prefix string) error {
+	return f.exclusive(ctx, func() error {
+		return f.root.RemoveAll(filepath.FromSlash(strings.TrimSuffix(prefix, "/")))
+	})
 }
 
-func (f *folder) runs(ctx context.Context, do func(Run, []object) error) error {
-	namespaces, err := f.folders(strings.TrimSuffix(runsPrefix, "/"))
+func (f *folder) runs(ctx context.Context, do func(Run, []layout.Object) error) error {
+	namespaces, err := f.folders(strings.TrimSuffix(layout.Runs, "/"))
 	if err != nil {
 		return err
 	}
 	for _, namespace := range namespaces {
-		uids, err := f.folders(runsPrefix + namespace)
+		uids, err := f.folders(layout.Runs + namespace)
 		if err != nil {
 			return err
 		}
 		for _, uid := range uids {
 			run := Run{Namespace: namespace, UID: uid}
-			if run.check() != nil {
+			if run.Check() != nil {
 				continue
 			}
-			its, err := f.list(ctx, run.prefix())
+			// Only counted, so without the lock.
+			its, err := f.walk(ctx, run.Prefix())
 			if err != nil {
 				return err
 			}
 			if len(its) == 0 {
 				// Nothing but folders: a deletion that was cut off, or a run that is just beginning.
-				info, err := f.root.Stat(run.prefix())
+				info, err := f.root.Stat(run.Prefix())
 				if err != nil {
 					continue
 				}
-				its = []object{{key: run.prefix(), time: info.ModTime()}}
+				its = []layout.Object{{Key: run.Prefix(), Time: info.ModTime()}}
 			}
 			if err := do(run, its); err != nil {
 				return err

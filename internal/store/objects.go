@@ -6,18 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
-)
 
-// object is what a listing or a stat tells of one object.
-type object struct {
-	key  string
-	size int64
-	time time.Time
-}
+	"github.com/dbt-operator/dbt-operator/internal/store/layout"
+)
 
 // put says how to write an object.
 type put struct {
@@ -39,15 +33,15 @@ type objects interface {
 	put(ctx context.Context, key string, r io.Reader, how put) (int64, error)
 	// get opens an object from an offset on.
 	get(ctx context.Context, key string, offset int64) (io.ReadCloser, error)
-	stat(ctx context.Context, key string) (object, error)
+	stat(ctx context.Context, key string) (layout.Object, error)
 	// list returns all objects whose keys begin with prefix, in no certain order.
-	list(ctx context.Context, prefix string) ([]object, error)
+	list(ctx context.Context, prefix string) ([]layout.Object, error)
 	// delete is no error when there is nothing.
 	delete(ctx context.Context, key string) error
 	// deleteAll deletes all objects whose keys begin with prefix, a run's.
 	deleteAll(ctx context.Context, prefix string) error
 	// runs calls f with all objects of each run.
-	runs(ctx context.Context, f func(Run, []object) error) error
+	runs(ctx context.Context, f func(Run, []layout.Object) error) error
 	close() error
 }
 
@@ -136,15 +130,15 @@ func (b *blobs) get(ctx context.Context, key string, offset int64) (io.ReadClose
 	return r, nil
 }
 
-func (b *blobs) stat(ctx context.Context, key string) (object, error) {
+func (b *blobs) stat(ctx context.Context, key string) (layout.Object, error) {
 	if err := ctx.Err(); err != nil {
-		return object{}, err
+		return layout.Object{}, err
 	}
 	a, err := b.bucket.Attributes(ctx, key)
 	if err != nil {
-		return object{}, missing(err)
+		return layout.Object{}, missing(err)
 	}
-	return object{key: key, size: a.Size, time: a.ModTime}, nil
+	return layout.Object{Key: key, Size: a.Size, Time: a.ModTime}, nil
 }
 
 // missing makes ErrNotFound of what the library calls so.
@@ -155,16 +149,16 @@ func missing(err error) error {
 	return err
 }
 
-func (b *blobs) list(ctx context.Context, prefix string) ([]object, error) {
-	var all []object
-	err := b.each(ctx, prefix, func(o object) error {
+func (b *blobs) list(ctx context.Context, prefix string) ([]layout.Object, error) {
+	var all []layout.Object
+	err := b.each(ctx, prefix, func(o layout.Object) error {
 		all = append(all, o)
 		return nil
 	})
 	return all, err
 }
 
-func (b *blobs) each(ctx context.Context, prefix string, f func(object) error) error {
+func (b *blobs) each(ctx context.Context, prefix string, f func(layout.Object) error) error {
 	objects := b.bucket.List(&blob.ListOptions{Prefix: prefix})
 	for {
 		if err := ctx.Err(); err != nil {
@@ -177,7 +171,7 @@ func (b *blobs) each(ctx context.Context, prefix string, f func(object) error) e
 		if err != nil {
 			return err
 		}
-		if err := f(object{key: o.Key, size: o.Size, time: o.ModTime}); err != nil {
+		if err := f(layout.Object{Key: o.Key, Size: o.Size, Time: o.ModTime}); err != nil {
 			return err
 		}
 	}
@@ -199,7 +193,7 @@ func (b *blobs) deleteAll(ctx context.Context, prefix string) error {
 		return err
 	}
 	for _, o := range all {
-		if err := b.delete(ctx, o.key); err != nil {
+		if err := b.delete(ctx, o.Key); err != nil {
 			return err
 		}
 	}
@@ -207,9 +201,9 @@ func (b *blobs) deleteAll(ctx context.Context, prefix string) error {
 }
 
 // runs lists everything once: buckets list by name, so that a run's objects come one after the other.
-func (b *blobs) runs(ctx context.Context, f func(Run, []object) error) error {
+func (b *blobs) runs(ctx context.Context, f func(Run, []layout.Object) error) error {
 	var run Run
-	var its []object
+	var its []layout.Object
 	flush := func() error {
 		if len(its) == 0 {
 			return nil
@@ -217,8 +211,8 @@ func (b *blobs) runs(ctx context.Context, f func(Run, []object) error) error {
 		defer func() { its = its[:0] }()
 		return f(run, its)
 	}
-	err := b.each(ctx, runsPrefix, func(o object) error {
-		next, ok := runOf(o.key)
+	err := b.each(ctx, layout.Runs, func(o layout.Object) error {
+		next, ok := layout.RunOf(o.Key)
 		if !ok {
 			return nil
 		}

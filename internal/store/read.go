@@ -5,32 +5,34 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/dbt-operator/dbt-operator/internal/store/layout"
 )
 
 // Read returns all bytes of a part, in order, up to where it ends now. It is ErrNotFound for a part that has not begun.
 // ctx holds for reading, too. The caller closes the reader.
 func (s *Store) Read(ctx context.Context, run Run, stream, part string) (io.ReadCloser, error) {
-	p := place{run, stream, part}
-	if err := p.check(); err != nil {
+	p := layout.Place{Run: run, Stream: stream, Part: part}
+	if err := p.Check(); err != nil {
 		return nil, err
 	}
 	v, err := s.look(ctx, p)
 	if err != nil {
 		return nil, failed(err, "reading %s", p)
 	}
-	if v.base == "" {
+	if v.Base == "" {
 		return nil, fmt.Errorf("reading %s: %w", p, ErrNotFound)
 	}
-	return s.newReader(ctx, p, v, 0, v.end), nil
+	return s.newReader(ctx, p, v, 0, v.End), nil
 }
 
 // reader reads a part object by object, and goes on where it was when they are compacted meanwhile.
 type reader struct {
-	//nolint:containedctx // An io.Reader has nowhere else to take it from; Read says that it holds for reading.
+	// ctx is here as an io.Reader can take it from nowhere else; Read says that it holds for reading.
 	ctx   context.Context
 	store *Store
-	place place
-	view  view
+	place layout.Place
+	view  layout.View
 	// pos and end are the offsets still to be read.
 	pos, end int64
 	// body is open at pos and holds the bytes up to bodyEnd; nil between objects.
@@ -38,7 +40,7 @@ type reader struct {
 	bodyEnd int64
 }
 
-func (s *Store) newReader(ctx context.Context, p place, v view, from, to int64) *reader {
+func (s *Store) newReader(ctx context.Context, p layout.Place, v layout.View, from, to int64) *reader {
 	return &reader{ctx: ctx, store: s, place: p, view: v, pos: from, end: to}
 }
 
@@ -80,12 +82,12 @@ func (r *reader) read(b []byte) (int, error) {
 // open opens the object that holds pos.
 func (r *reader) open() error {
 	for range looks {
-		key, from, to := r.view.piece(r.pos)
+		key, from, to := r.view.Piece(r.pos)
 		body, err := r.store.objects.get(r.ctx, key, r.pos-from)
-		if err == nil && key != r.view.base {
+		if err == nil && key != r.view.Base {
 			// Once a base is gone, a segment of that name may be a stray one. One that was open before is not.
 			var there bool
-			if there, err = r.store.there(r.ctx, r.view.base); err == nil && !there {
+			if there, err = r.store.there(r.ctx, r.view.Base); err == nil && !there {
 				err = ErrNotFound
 			}
 			if err != nil {
@@ -102,7 +104,7 @@ func (r *reader) open() error {
 		if r.view, err = r.store.look(r.ctx, r.place); err != nil {
 			return err
 		}
-		if r.view.end < r.end {
+		if r.view.End < r.end {
 			return fmt.Errorf("it is %w: deleted meanwhile", ErrNotFound)
 		}
 	}

@@ -5,10 +5,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"gocloud.dev/blob/memblob"
+
+	"github.com/dbt-operator/dbt-operator/internal/store/layout"
 )
 
 // simulation runs several processes on one store, one operation at a time, in an order that a seed decides.
@@ -84,7 +88,9 @@ var (
 type process struct {
 	sim              *simulation
 	dies, lost, late int
-	dead             bool
+	// torn makes a listing no snapshot: of what comes and goes meanwhile, some is seen and some is not.
+	torn bool
+	dead bool
 }
 
 // open returns a Store that does nothing in the background.
@@ -158,18 +164,20 @@ func (p *process) get(ctx context.Context, key string, offset int64) (io.ReadClo
 	return p.sim.store.get(ctx, key, offset)
 }
 
-func (p *process) stat(ctx context.Context, key string) (object, error) {
+func (p *process) stat(ctx context.Context, key string) (layout.Object, error) {
 	if err := p.look(); err != nil {
-		return object{}, err
+		return layout.Object{}, err
 	}
 	return p.sim.store.stat(ctx, key)
 }
 
-// list is no snapshot: of what comes and goes meanwhile, some is seen and some is not, as in a folder.
-func (p *process) list(ctx context.Context, prefix string) ([]object, error) {
+func (p *process) list(ctx context.Context, prefix string) ([]layout.Object, error) {
+	rounds := 1
+	if p.torn {
+		rounds = 3
+	}
 	seen := map[string]int{}
-	all := map[string]object{}
-	const rounds = 3
+	all := map[string]layout.Object{}
 	for range rounds {
 		if err := p.look(); err != nil {
 			return nil, err
@@ -179,14 +187,14 @@ func (p *process) list(ctx context.Context, prefix string) ([]object, error) {
 			return nil, err
 		}
 		for _, o := range some {
-			seen[o.key]++
-			all[o.key] = o
+			seen[o.Key]++
+			all[o.Key] = o
 		}
 	}
-	var out []object
-	for key, o := range all {
+	var out []layout.Object
+	for _, key := range slices.Sorted(maps.Keys(all)) {
 		if seen[key] == rounds || p.chance(500) {
-			out = append(out, o)
+			out = append(out, all[key])
 		}
 	}
 	return out, nil
@@ -196,7 +204,7 @@ func (p *process) deleteAll(ctx context.Context, prefix string) error {
 	return p.change(func() error { return p.sim.store.deleteAll(ctx, prefix) })
 }
 
-func (p *process) runs(ctx context.Context, f func(Run, []object) error) error {
+func (p *process) runs(ctx context.Context, f func(Run, []layout.Object) error) error {
 	return p.sim.store.runs(ctx, f)
 }
 

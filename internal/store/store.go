@@ -3,11 +3,15 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
 	"time"
+
+	"github.com/dbt-operator/dbt-operator/internal/store/layout"
 )
 
 // Limits of what the store takes at once, in bytes.
@@ -25,7 +29,7 @@ type Store struct {
 	onError func(error)
 
 	// Work in the background: ctx ends it, places bounds it, mu guards closed.
-	ctx    context.Context //nolint:containedctx // It is the life of the Store's own goroutines.
+	ctx    context.Context
 	cancel context.CancelFunc
 	jobs   sync.WaitGroup
 	places chan struct{}
@@ -71,7 +75,7 @@ func Open(ctx context.Context, url string, options ...Option) (*Store, error) {
 func newStore(objects objects, options ...Option) *Store {
 	s := &Store{
 		objects: objects,
-		streams: streams{m: map[place]*stream{}},
+		streams: streams{m: map[layout.Place]*stream{}},
 		onError: func(error) {},
 		places:  make(chan struct{}, backgroundJobs),
 	}
@@ -144,4 +148,12 @@ func (s *Store) checkAgain(ctx context.Context, key string, content []byte) erro
 		return fmt.Errorf("listing %s: %d objects, not 1", key, len(all))
 	}
 	return nil
+}
+
+// unique returns an id that nobody else has.
+func unique() string {
+	b := make([]byte, layout.IDBytes)
+	// Never fails: the runtime ends the process where there is no randomness.
+	_, _ = rand.Read(b)
+	return hex.EncodeToString(b)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"sync"
+
+	"github.com/dbt-operator/dbt-operator/internal/store/layout"
 )
 
 // tail is what is remembered of a part between appends. Another process may have made it untrue.
@@ -32,11 +34,11 @@ const maxRemembered = 4096
 // streams are the parts that are being appended to or were of late.
 type streams struct {
 	mu sync.Mutex
-	m  map[place]*stream
+	m  map[layout.Place]*stream
 }
 
 // take locks a part, or gives up with the context's error. The caller calls release.
-func (s *streams) take(ctx context.Context, p place) (st *stream, release func(), err error) {
+func (s *streams) take(ctx context.Context, p layout.Place) (st *stream, release func(), err error) {
 	st = s.use(p)
 	select {
 	case st.lock <- struct{}{}:
@@ -47,7 +49,7 @@ func (s *streams) take(ctx context.Context, p place) (st *stream, release func()
 	}
 }
 
-func (s *streams) use(p place) *stream {
+func (s *streams) use(p layout.Place) *stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.m[p]
@@ -59,7 +61,7 @@ func (s *streams) use(p place) *stream {
 	return st
 }
 
-func (s *streams) leave(p place, st *stream) {
+func (s *streams) leave(p layout.Place, st *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.users--
@@ -80,7 +82,7 @@ func (s *streams) begin(st *stream) bool {
 	return true
 }
 
-func (s *streams) end(p place, st *stream) {
+func (s *streams) end(p layout.Place, st *stream) {
 	s.mu.Lock()
 	st.compacting = false
 	s.mu.Unlock()
@@ -95,37 +97,37 @@ var errMoved = errors.New("others keep changing it")
 
 // look lists a part. What it returns was true at one moment: it looks after the listing whether the base is still there,
 // as a listing is not made at one moment, and nothing is deleted before the base is.
-func (s *Store) look(ctx context.Context, p place) (view, error) {
+func (s *Store) look(ctx context.Context, p layout.Place) (layout.View, error) {
 	empty := false
 	var last error
 	for range looks {
-		all, err := s.objects.list(ctx, p.prefix())
+		all, err := s.objects.list(ctx, p.Prefix())
 		if err != nil {
-			return view{}, err
+			return layout.View{}, err
 		}
-		v, err := resolve(p.prefix(), all)
+		v, err := layout.Resolve(p.Prefix(), all)
 		if err != nil {
 			// Either damage, or a listing in the middle of a compaction, which a second one tells apart.
 			last = err
 			continue
 		}
-		if v.base == "" {
+		if v.Base == "" {
 			if empty {
 				return v, nil
 			}
 			empty = true
 			continue
 		}
-		there, err := s.there(ctx, v.base)
+		there, err := s.there(ctx, v.Base)
 		if err != nil {
-			return view{}, err
+			return layout.View{}, err
 		}
 		if there {
 			return v, nil
 		}
 		last = errMoved
 	}
-	return view{}, last
+	return layout.View{}, last
 }
 
 // there reports whether an object exists.
@@ -139,13 +141,13 @@ func (s *Store) there(ctx context.Context, key string) (bool, error) {
 
 // Size returns the offset at which a part ends, in bytes; 0 for one that has not begun.
 func (s *Store) Size(ctx context.Context, run Run, stream, part string) (int64, error) {
-	p := place{run, stream, part}
-	if err := p.check(); err != nil {
+	p := layout.Place{Run: run, Stream: stream, Part: part}
+	if err := p.Check(); err != nil {
 		return 0, err
 	}
 	v, err := s.look(ctx, p)
 	if err != nil {
 		return 0, failed(err, "looking for the end of %s", p)
 	}
-	return v.end, nil
+	return v.End, nil
 }

@@ -88,7 +88,13 @@ var rules = map[string]rule{
 		never:    clients,
 		pure:     true,
 	},
-	"internal/text": {never: kubernetes, pure: true},
+	"internal/store": {
+		imports:  []string{"internal/store/layout"},
+		external: []string{"gocloud.dev/blob", "gocloud.dev/gcerrors"},
+		never:    append([]string{module + "api/"}, kubernetes...),
+	},
+	"internal/store/layout": {never: append([]string{"net/http"}, kubernetes...), pure: true},
+	"internal/text":         {never: kubernetes, pure: true},
 
 	"internal/dbt": {
 		imports:  []string{"internal/dbt/text"},
