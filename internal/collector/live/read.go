@@ -239,3 +239,18 @@ func (e *endsLine) end() error {
 	_, err := e.Write([]byte("\n"))
 	return err
 }
+
+// Meta returns the small document of a run, an empty one if there is none, without holding the run in memory for it.
+func (r *Runs) Meta(ctx context.Context, namespace, uid string) (Meta, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.config.Limits.Timeout)
+	defer cancel()
+	b, err := r.config.Store.Meta(ctx, store.Run{Namespace: namespace, UID: uid})
+	if errors.Is(err, store.ErrNotFound) {
+		return decodeMeta(nil), nil
+	}
+	if err != nil {
+		r.failed("read", err)
+		return Meta{}, err
+	}
+	return decodeMeta(b), nil
+}
