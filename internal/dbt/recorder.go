@@ -285,6 +285,9 @@ func essence(s string) string {
 // keep returns a copy of s that holds on to at most maxErrorBytes.
 func keep(s string) string { return strings.Clone(s[:min(len(s), maxErrorBytes)]) }
 
+// Nodes returns how many nodes the command under way came to.
+func (r *Recorder) Nodes() int { return len(r.command.order) }
+
 // counts returns the nodes of the command under way by status.
 func (r *Recorder) counts() Counts {
 	var c Counts

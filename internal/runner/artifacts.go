@@ -41,19 +41,28 @@ func (r *Runner) results() fs.FileInfo {
 	return info
 }
 
-// keep puts the run_results.json of a command that has ended aside, before the next one writes over it, and has it sent.
-// before is the file that was there when the command began.
+// keep remembers that the run_results.json of a command that has ended is to be kept. before is the file that was there
+// when the command began.
 func (r *Runner) keep(b begun, before fs.FileInfo) {
 	now := r.results()
 	if r.collector == nil || b.index < 0 || now == nil || before != nil && os.SameFile(before, now) && before.ModTime().Equal(now.ModTime()) {
 		return
 	}
-	name := fmt.Sprintf("run_results-%d.json", b.index+1)
+	r.unkept = fmt.Sprintf("run_results-%d.json", b.index+1)
 	if b.retry > 0 {
-		name = fmt.Sprintf("run_results-%d-retry-%d.json", b.index+1, b.retry)
+		r.unkept = fmt.Sprintf("run_results-%d-retry-%d.json", b.index+1, b.retry)
 	}
-	if err := r.setAside(context.Background(), name, runResults); err != nil {
-		r.print.line("warn", err.Error())
+}
+
+// setResultsAside puts the run_results.json that is to be kept aside, before the next command writes over it, and has it
+// sent.
+func (r *Runner) setResultsAside(ctx context.Context) {
+	name := r.unkept
+	if r.unkept = ""; name == "" {
+		return
+	}
+	if err := r.setAside(ctx, name, runResults); err != nil {
+		r.print.line("warn", "Not kept: "+err.Error())
 		return
 	}
 	select {
@@ -130,6 +139,7 @@ func (r *Runner) put(ctx context.Context, name string) error {
 
 // upload sends the artifacts of the run that are there at its end, and waits for those on their way.
 func (r *Runner) upload(ctx context.Context) {
+	r.setResultsAside(ctx)
 	u := r.collector.uploads
 	close(u.queue)
 	select {

@@ -111,18 +111,36 @@ func (r *Runner) ask(ctx context.Context) error {
 		return over(reply.Outcome)
 	}
 	r.earlier, r.anew = reply, reply.Anew
-	if reply.Earlier > 0 {
-		if r.state, err = r.collector.client.Journal(waiting, false); err != nil {
-			r.state, r.anew = journal.NewState(), r.redact.Clean(err.Error())
+	return nil
+}
+
+// recall gets what was done before this attempt, where there is any.
+func (r *Runner) recall(ctx context.Context) {
+	c := r.collector
+	if c == nil || !c.reached {
+		if r.plan.ResumeFrom {
+			r.noFrom = "what the other run did is not known without the collector"
+		}
+		return
+	}
+	waiting, cancel := r.within(ctx, startPatience)
+	defer cancel()
+	if r.earlier.Earlier > 0 {
+		state, err := c.client.Journal(waiting, false)
+		if err != nil {
+			r.print.line("warn", "All is run: "+err.Error())
+		} else {
+			r.state = state
 		}
 	}
 	if r.plan.ResumeFrom {
-		if r.from, err = r.collector.client.Journal(waiting, true); err != nil {
-			r.from = nil
-			r.print.line("warn", "All is run: "+r.redact.Clean(err.Error()))
+		from, err := c.client.Journal(waiting, true)
+		if err != nil {
+			r.noFrom = err.Error()
+		} else {
+			r.from = from
 		}
 	}
-	return nil
 }
 
 // away says that the collector could not be reached.

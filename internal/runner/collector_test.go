@@ -254,6 +254,34 @@ func TestWhatIsBegunAnew(t *testing.T) {
 	}
 }
 
+// TestRetryThatDoesNotBegin has a dbt that cannot go on: nothing has run, so all of it may be.
+func TestRetryThatDoesNotBegin(t *testing.T) {
+	broken := []step{{Out: event("Z002", "MainEncounteredError", "error", "x", map[string]any{"exc": "no previous run"})}, exits(2)}
+	c := collectortest.New(t)
+	c.SetStream("pod-a", journal.StreamJournal, began(source(t)))
+	p := attemptOf(t, c, "pod-b")
+	p.dbt.script(1, listed(2)...)
+	p.dbt.script(2, broken...)
+	p.dbt.script(3, made(1, 2, 2)...)
+	code, report := p.run()
+	if code != 0 || report.Results.Success != 2 || !slices.Equal(p.dbt.subCommands(), []string{"ls", "retry", "build"}) {
+		t.Errorf("got %d, %+v, dbt %q", code, report, p.dbt.subCommands())
+	}
+	if want := "dbt retry did not begin: dbt build ended with exit code 2: no previous run"; report.Commands[0].Note != want {
+		t.Errorf("note %q, want %q", report.Commands[0].Note, want)
+	}
+
+	p = newPod(t)
+	p.plan.RetryNodes = plan.RetryNodes{Limit: 2}
+	p.dbt.script(1, script(made(1, 1, 2), finished(model(2), "error", "never", 2), exits(1))...)
+	p.dbt.script(2, listed(2)...)
+	p.dbt.script(3, broken...)
+	code, report = p.run()
+	if code != journal.ExitNodesFailed || report.Commands[0].ExitCode != 1 || report.Message != "1 of 2 nodes failed: model.shop.m2 (error): never" {
+		t.Errorf("a retry that does not begin leaves the command as it was: %d, %+v", code, report)
+	}
+}
+
 func TestCommandsThatAreOver(t *testing.T) {
 	c := collectortest.New(t)
 	c.SetStream("pod-a", journal.StreamJournal, entries(
@@ -497,4 +525,75 @@ func refusePuts(_ int, r *http.Request) collectortest.Fault {
 		return collectortest.Forbidden
 	}
 	return collectortest.None
+}
+
+func TestInterruptIsJournaled(t *testing.T) {
+	c := collectortest.New(t)
+	p := attemptOf(t, c, "pod-a")
+	p.dbt.script(1, script(made(1, 1, 2), started(model(2), 2), step{Signal: true}, step{Target: map[string]string{"run_results.json": "{}"}}, exits(2))...)
+	code, report := p.runUntil("START " + model(2))
+	if code != journal.ExitInterrupted {
+		t.Errorf("exit code %d", code)
+	}
+	kept := c.Fold(t)
+	if diff := cmp.Diff(report, kept.Report("0c7a")); diff != "" {
+		t.Errorf("what was stopped must be told whole (-message +journal):\n%s", diff)
+	}
+	if nodes := kept.Nodes(0); len(nodes) != 2 || nodes[1].Status != journal.StatusInterrupted {
+		t.Errorf("nodes %+v", nodes)
+	}
+	if got := c.ArtifactNames(); !slices.Equal(got, []string{"run_results-1.json"}) || c.Done("pod-a") != 1 {
+		t.Errorf("artifacts %q, done %d times", got, c.Done("pod-a"))
+	}
+}
+
+// TestStoppedWhileUploading has a collector that does not take an artifact while the pod's grace period ends.
+func TestStoppedWhileUploading(t *testing.T) {
+	c := collectortest.New(t)
+	c.Fail(func(_ int, r *http.Request) collectortest.Fault {
+		if r.Method == http.MethodPut {
+			return collectortest.Unavailable
+		}
+		return collectortest.None
+	})
+	p := attemptOf(t, c, "pod-a")
+	p.plan.GracePeriodSeconds = 90
+	p.after = hurried(89 * time.Second)
+	p.dbt.script(1, step{Target: map[string]string{"manifest.json": manifestJSON}})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	code := make(chan int, 1)
+	go func() { code <- p.runner().Run(ctx) }()
+	c.Wait(t, "an artifact", func() bool {
+		return slices.ContainsFunc(c.Requests(), func(r string) bool { return strings.HasPrefix(r, "PUT ") })
+	})
+	if report := p.report(); report.Outcome != journal.Succeeded {
+		t.Errorf("the report must be there before anything is sent: %+v", report)
+	}
+	stop()
+	select {
+	case got := <-code:
+		if got != 0 || c.Fold(t).Report("").Outcome != journal.Succeeded || c.Done("pod-a") != 0 {
+			t.Errorf("exit code %d, done %d times", got, c.Done("pod-a"))
+		}
+	case <-time.After(patience):
+		t.Fatal("the runner waits on when its grace period is over")
+	}
+}
+
+func TestResumeFromARunThatIsNotKnown(t *testing.T) {
+	c := collectortest.New(t)
+	c.Fail(func(_ int, r *http.Request) collectortest.Fault {
+		if strings.Contains(r.URL.RawQuery, "from=") {
+			return collectortest.Forbidden
+		}
+		return collectortest.None
+	})
+	p := attemptOf(t, c, "pod-a")
+	p.plan.ResumeFrom = true
+	p.dbt.script(1, made(1, 2, 2)...)
+	code, report := p.run()
+	if code != 0 || report.Results.Success != 2 || !strings.HasPrefix(report.Commands[0].Note, "getting the journal of what was done before: the collector answered 403") {
+		t.Errorf("all is run, and why is told: %d, %+v", code, report)
+	}
 }

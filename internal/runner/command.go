@@ -70,6 +70,7 @@ func (r *Runner) command(ctx context.Context, p project, b begun) error {
 	if ctx.Err() != nil {
 		return &stopped{journal.Interrupted, "stopped before " + b.name()}
 	}
+	r.setResultsAside(ctx)
 	r.begin(b)
 	words := b.words
 	if b.spawn != nil {

@@ -30,12 +30,17 @@ func (r *Runner) retried(ctx context.Context, p project, b begun, err error) err
 			r.enter(journal.Entry{Kind: journal.KindCommandEnd, ExitCode: -1, Outcome: journal.Interrupted, Message: failed.Error()})
 			return failed
 		}
-		if why != "" {
-			r.print.line("warn", "The nodes that failed are not retried: "+why)
-			r.enter(journal.Entry{Kind: journal.KindCommandEnd, ExitCode: ended.ExitCode, Outcome: ended.Outcome, Message: ended.Message})
-			return err
+		if why == "" {
+			retry := r.command(ctx, p, next)
+			if !r.cameToNothing(ctx, retry) {
+				err = retry
+				continue
+			}
+			why = retry.Error()
 		}
-		err = r.command(ctx, p, next)
+		r.print.line("warn", "The nodes that failed are not retried: "+why)
+		r.enter(journal.Entry{Kind: journal.KindCommandEnd, ExitCode: ended.ExitCode, Outcome: ended.Outcome, Message: ended.Message})
+		return err
 	}
 	return err
 }

@@ -64,8 +64,12 @@ type Runner struct {
 	earlier journal.AttemptReply
 	// anew says why what earlier attempts did is not gone on with, empty when it is.
 	anew string
-	// from is what the run did that this one goes on from, nil for none.
-	from *journal.State
+	// from is what the run did that this one goes on from, nil for none; noFrom says why there is none though the plan
+	// asks for it.
+	from   *journal.State
+	noFrom string
+	// unkept is the artifact that the run_results.json of the last command is to be kept as, empty for none.
+	unkept string
 
 	outcome journal.Outcome
 	message string
@@ -108,6 +112,7 @@ func (r *Runner) Run(ctx context.Context) int {
 	r.listen()
 	err := r.ask(ctx)
 	if err == nil {
+		r.recall(ctx)
 		r.open(hard)
 		err = r.work(ctx)
 	}

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -34,6 +35,8 @@ func (r *Runner) step(ctx context.Context, p project, index int32, words []strin
 	switch {
 	case !before && r.from != nil:
 		return r.stepFrom(ctx, p, b)
+	case !before && r.noFrom != "":
+		b.mode, b.note = journal.ModeAnew, r.noFrom
 	case !before:
 	case r.anew != "":
 		b.mode, b.note = journal.ModeAnew, r.anew
@@ -62,11 +65,28 @@ func (r *Runner) resume(ctx context.Context, p project, b begun) error {
 	if b.mode == journal.ModeResumed {
 		b.note = fmt.Sprintf("%d of %d nodes were left", len(left), b.total)
 	}
+	return r.rest(ctx, p, b, left)
+}
+
+// rest runs what is left of a command or, where goOn says so, all of it.
+func (r *Runner) rest(ctx context.Context, p project, b begun, left []string) error {
 	r.print.line("info", r.begins(b))
-	if b.mode == journal.ModeResumed && len(left) == 0 {
+	if b.spawn != nil && len(left) == 0 {
 		return r.nothingLeft(b)
 	}
-	return r.retried(ctx, p, b, r.command(ctx, p, b))
+	err := r.command(ctx, p, b)
+	if b.spawn != nil && r.cameToNothing(ctx, err) {
+		b = begun{index: b.index, words: b.words, mode: journal.ModeAnew, note: "dbt retry did not begin: " + err.Error()}
+		r.print.line("info", r.begins(b))
+		err = r.command(ctx, p, b)
+	}
+	return r.retried(ctx, p, b, err)
+}
+
+// cameToNothing reports whether err is that of a dbt that failed before it came to any node.
+func (r *Runner) cameToNothing(ctx context.Context, err error) bool {
+	var stop *stopped
+	return ctx.Err() == nil && errors.As(err, &stop) && stop.outcome == journal.DbtError && r.record.Nodes() == 0
 }
 
 // begins says how a command begins when not for the first time.
@@ -83,7 +103,7 @@ func (r *Runner) stepFrom(ctx context.Context, p project, b begun) error {
 	was, before := r.from.Command(b.index)
 	switch {
 	case !before:
-	case was.Line != r.redact.Clean(b.name()):
+	case was.Line != (journal.Entry{Line: r.redact.Clean(b.name())}).Bounded().Line:
 		b.note = "the run that this one goes on from ran another command here: " + was.Line
 	case was.Outcome == journal.Succeeded && b.words[0] != "deps":
 		b.mode, b.note = journal.ModeResumed, "it ended well in the run that this one goes on from"
@@ -104,11 +124,7 @@ func (r *Runner) goOnFrom(ctx context.Context, p project, b begun) error {
 	if b.mode == journal.ModeRetry {
 		b.note = fmt.Sprintf("%d of %d nodes had not ended well in the run that this one goes on from; the others are not counted here: %s", len(left), b.planned, short(left))
 	}
-	r.print.line("info", r.begins(b))
-	if b.mode == journal.ModeRetry && len(left) == 0 {
-		return r.nothingLeft(b)
-	}
-	return r.retried(ctx, p, b, r.command(ctx, p, b))
+	return r.rest(ctx, p, b, left)
 }
 
 // nothingLeft records a command of which nothing is left to run.
