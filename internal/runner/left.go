@@ -29,7 +29,7 @@ func (r *Runner) goOn(ctx context.Context, p project, b begun) (begun, []string,
 
 // left finds out what is left of a command and lays down what `dbt retry` needs to run that alone.
 func (r *Runner) left(ctx context.Context, p project, b *begun) ([]string, error) {
-	if why := resumable(b.words); why != "" {
+	if why := dbt.Resumable(b.words); why != "" {
 		return nil, errors.New(why)
 	}
 	done, elsewhere := r.done(b.index)
@@ -84,11 +84,11 @@ func (r *Runner) done(index int32) (done map[string]string, elsewhere map[string
 }
 
 // planned returns the nodes that a command selects.
-func (r *Runner) planned(ctx context.Context, p project, words []string) ([]plannedNode, error) {
-	var out []plannedNode
+func (r *Runner) planned(ctx context.Context, p project, words []string) ([]dbt.PlannedNode, error) {
+	var out []dbt.PlannedNode
 	var said tail
-	exit, err := r.spawn(ctx, p, planWords(words), func(line []byte) {
-		if n, ok := parsePlanned(line); ok {
+	exit, err := r.spawn(ctx, p, dbt.PlanWords(words), func(line []byte) {
+		if n, ok := dbt.ParsePlanned(words, line); ok {
 			out = append(out, n)
 			return
 		}
@@ -108,7 +108,7 @@ func (r *Runner) planned(ctx context.Context, p project, words []string) ([]plan
 }
 
 // prepareRetry lays down the folder that `dbt retry` reads.
-func (r *Runner) prepareRetry(b *begun, planned []plannedNode) error {
+func (r *Runner) prepareRetry(b *begun, planned []dbt.PlannedNode) error {
 	dir := r.folders.resume()
 	if err := os.RemoveAll(dir); err != nil {
 		return err
@@ -123,8 +123,10 @@ func (r *Runner) prepareRetry(b *begun, planned []plannedNode) error {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(writeRunResults(f, b.words, planned, r.plan.Target, r.state.Report("").Dbt), f.Close())
-	b.spawn = retryWords(b.words, dir)
+	// dbt ls, run just before, said which dbt this is.
+	version := r.state.Report("").Dbt
+	err = errors.Join(dbt.WriteRunResults(f, b.words, planned, r.plan.Target, version), f.Close())
+	b.spawn = dbt.RetryWords(b.words, dir, version)
 	return err
 }
 
