@@ -44,6 +44,31 @@ var rules = map[string]rule{
 		never:   append([]string{module + "internal/controller", module + "api/"}, kubernetes...),
 	},
 
+	"internal/collector": {
+		imports: []string{
+			"api/v1alpha1", "internal/collector/access", "internal/collector/live", "internal/journal", "internal/metrics", "internal/store",
+		},
+		external: append([]string{
+			"sigs.k8s.io/controller-runtime", "k8s.io/utils/clock", "github.com/go-logr/logr", "golang.org/x/net/netutil",
+			"golang.org/x/sync/semaphore", "golang.org/x/time/rate",
+		}, objects...),
+		never: []string{module + "internal/controller", module + "internal/runner"},
+	},
+	"internal/collector/access": {
+		imports:  []string{"api/v1alpha1", "internal/journal"},
+		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/utils/clock", "golang.org/x/time/rate"}, objects...),
+		never:    []string{module + "internal/controller", module + "internal/runner"},
+	},
+	"internal/collector/cert": {
+		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),
+		never:    []string{module + "internal/controller", module + "internal/runner"},
+	},
+	"internal/collector/live": {
+		imports:  []string{"internal/dbt/text", "internal/journal", "internal/store"},
+		external: []string{"k8s.io/utils/clock"},
+		never:    append([]string{module + "internal/controller", module + "internal/runner"}, clients...),
+	},
+
 	"internal/controller": {
 		imports:  []string{"api/v1alpha1"},
 		external: append([]string{"sigs.k8s.io/controller-runtime"}, objects...),
