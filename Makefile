@@ -76,11 +76,15 @@ fuzz: $(GOTESTSUM) ## Fuzz every parser of foreign bytes, FUZZTIME (200000x) inp
 ##@ Benchmarks
 
 .PHONY: bench
-bench: bench-overhead ## Run every benchmark.
+bench: bench-overhead bench-schedules ## Run every benchmark.
 
 .PHONY: bench-overhead
 bench-overhead: deps ## Time a DbtRun beside a hand-written Job of the same image and command (N=7 of each).
 	hack/bench-overhead.sh $(N)
+
+.PHONY: bench-schedules
+bench-schedules: deps ## Time the runs of 5,000 schedules that tick in one minute (N schedules).
+	hack/bench-schedules.sh $(N)
 
 ##@ Cluster
 
