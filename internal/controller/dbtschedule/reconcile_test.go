@@ -224,10 +224,10 @@ func TestCorrectedSpecGoesOn(t *testing.T) {
 		s := b.goTo(b.clock.Now().Add(time.Minute), "s")
 		b.is(s, "False InvalidSpec", c.part)
 	}
-	s := b.goTo(at(7, 30), "s")
+	b.goTo(at(7, 30), "s")
 	b.has("an invalid one makes none", "06:00+")
 	b.edit("s", func(s *v1alpha1.DbtScheduleSpec) { s.RunTemplate.Spec.Commands = nil })
-	s = b.settle("s")
+	s := b.settle("s")
 	b.has("the template was wrong: the tick is made up for", "06:00+ 07:00")
 	b.is(s, "True Ticking", "")
 }
