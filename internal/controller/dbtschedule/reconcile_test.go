@@ -29,7 +29,7 @@ func TestTicks(t *testing.T) {
 	s = b.goTo(at(6, 0), "s")
 	b.has("due", "06:00")
 	want := v1alpha1.DbtScheduleStatus{
-		Active: []string{"s-29925000"}, LastRun: &v1alpha1.LastRun{Name: "s-29925000", Phase: v1alpha1.PhasePending},
+		Active: []string{"s-29925000"}, LastRun: &v1alpha1.LastRun{Name: "s-29925000", Phase: v1alpha1.PhasePending, CreationTime: s.Status.LastRun.CreationTime},
 		LastScheduleTime: s.Status.LastScheduleTime, NextScheduleTime: s.Status.NextScheduleTime, Ticking: s.Status.Ticking, Conditions: s.Status.Conditions,
 	}
 	if diff := cmp.Diff(want, s.Status); diff != "" || !s.Status.LastScheduleTime.Time.Equal(at(6, 0)) || !s.Status.NextScheduleTime.Time.Equal(at(7, 0)) {
