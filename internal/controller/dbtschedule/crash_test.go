@@ -294,3 +294,30 @@ func TestNeighbours(t *testing.T) {
 	}
 	b.has("its own alone is waited for", "06:00 06:30")
 }
+
+// A run goes only when its end is recorded: one that went before would leave no trace of its end if the process died
+// between the two.
+func TestEndIsRecordedBeforeTheRunGoes(t *testing.T) {
+	b := newBench(t, shop(), hourly().History(0, 0).Obj())
+	b.goTo(at(6, 0), "s")
+	b.end("06:00", good)
+	b.dies, b.applied = b.writes+1, false
+	b.pass("s")
+	b.has("the status could not be written", "06:00+")
+	s, _ := b.pass("s")
+	b.has("it is written", "06:00+")
+	if s.Status.LastSucceededScheduleTime == nil {
+		t.Errorf("status %+v", s.Status)
+	}
+	b.pass("s")
+	b.has("and the run may go", "")
+	// A run that was made by a pass that died is not recorded either: without it the tick would have another.
+	b.dies, b.applied = b.writes+2, false
+	b.clock.SetTime(at(7, 0))
+	b.pass("s")
+	b.end("07:00", bad)
+	b.settle("s")
+	if b.has("gone", ""); b.made["s-29925060"] != 1 {
+		t.Errorf("made %v", b.made)
+	}
+}
