@@ -76,7 +76,7 @@ fuzz: $(GOTESTSUM) ## Fuzz every parser of foreign bytes, FUZZTIME (200000x) inp
 ##@ Benchmarks
 
 .PHONY: bench
-bench: bench-overhead bench-runner ## Run every benchmark.
+bench: bench-overhead bench-runner bench-schedules ## Run every benchmark.
 
 .PHONY: bench-overhead
 bench-overhead: deps ## Time a DbtRun beside a hand-written Job of the same image and command (N=7 of each).
@@ -85,6 +85,10 @@ bench-overhead: deps ## Time a DbtRun beside a hand-written Job of the same imag
 .PHONY: bench-runner
 bench-runner: ## Time the runner's reading of events beside jq, and of a large manifest (EVENTS=1024 MB).
 	go build -o $(BIN)/bench-runner ./test/bench/runner && $(BIN)/bench-runner -events $(or $(EVENTS),1024)
+
+.PHONY: bench-schedules
+bench-schedules: deps ## Time the runs of 5,000 schedules that tick in one minute (N schedules).
+	hack/bench-schedules.sh $(N)
 
 ##@ Cluster
 

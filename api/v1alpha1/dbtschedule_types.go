@@ -380,6 +380,10 @@ type LastRun struct {
 	// phase of the DbtRun.
 	// +optional
 	Phase Phase `json:"phase,omitempty"`
+
+	// creationTime of the DbtRun.
+	// +optional
+	CreationTime metav1.Time `json:"creationTime,omitempty,omitzero"`
 }
 
 // Ticking is the cron line by which ticks are counted, and since when: another line in the spec counts from its edit,

@@ -61,7 +61,7 @@ func TestCachedObjectsAreSlim(t *testing.T) {
 		t.Errorf("Job (-want +got):\n%s", diff)
 	}
 	edited := metav1.NewTime(time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC))
-	managed := metav1.ObjectMeta{Name: "x", ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m", Time: &edited, FieldsV1: &metav1.FieldsV1{Raw: []byte("{}")}}}}
+	managed := metav1.ObjectMeta{Name: "x", ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m", Time: &edited, FieldsV1: metav1.NewFieldsV1("{}")}}}
 	schedule, err := slimSchedule(&v1alpha1.DbtSchedule{ObjectMeta: managed})
 	if err != nil {
 		t.Fatal(err)

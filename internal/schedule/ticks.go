@@ -38,7 +38,7 @@ func loadZone(name string) (*time.Location, error) {
 		return time.UTC, nil
 	}
 	if zone, ok := zones.Load(name); ok {
-		return zone.(*time.Location), nil //nolint:errcheck,forcetypeassert // nothing else is stored
+		return zone.(*time.Location), nil
 	}
 	// "Local" is the operator's own zone, which nobody who writes a schedule can know.
 	zone, err := time.LoadLocation(name)
@@ -168,7 +168,7 @@ func (t Ticks) Count(from, upTo time.Time) int64 {
 		p := t.periodAt(x)
 		n += t.line.count(max(p.low(), ceilMinute(x+p.offset)), min(p.high(), civil(floorDiv(last+p.offset, 60)+1)))
 		// The first moment after the gap may be a tick by itself: it is one all the same.
-		if p.start >= x && t.gapTick(p) && !(p.unix(p.low()) == p.start && t.line.has(p.low())) {
+		if p.start >= x && t.gapTick(p) && (p.unix(p.low()) != p.start || !t.line.has(p.low())) {
 			n++
 		}
 		if p.end == math.MaxInt64 {

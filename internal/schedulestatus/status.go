@@ -58,10 +58,7 @@ func follow(s *v1alpha1.DbtScheduleStatus, runs []*v1alpha1.DbtRun) {
 	for _, run := range runs {
 		tick := Tick(run)
 		later(&s.LastScheduleTime, tick)
-		s.LastRun = &v1alpha1.LastRun{Name: run.Name, Phase: run.Status.Phase}
-		if run.Status.Phase == "" {
-			s.LastRun.Phase = v1alpha1.PhasePending
-		}
+		newest(s, run)
 		switch {
 		case !run.Status.Phase.Finished():
 			s.Active = append(s.Active, run.Name)
@@ -76,6 +73,17 @@ func follow(s *v1alpha1.DbtScheduleStatus, runs []*v1alpha1.DbtRun) {
 	}
 	if n := len(s.Active); n > maxActive {
 		s.Active = slices.Clone(s.Active[n-maxActive:])
+	}
+}
+
+// newest notes a run as the last, unless a newer one was, which may be gone.
+func newest(s *v1alpha1.DbtScheduleStatus, run *v1alpha1.DbtRun) {
+	if s.LastRun != nil && run.CreationTimestamp.Before(&s.LastRun.CreationTime) {
+		return
+	}
+	s.LastRun = &v1alpha1.LastRun{Name: run.Name, Phase: run.Status.Phase, CreationTime: run.CreationTimestamp}
+	if run.Status.Phase == "" {
+		s.LastRun.Phase = v1alpha1.PhasePending
 	}
 }
 

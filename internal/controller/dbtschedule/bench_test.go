@@ -78,10 +78,10 @@ type bench struct {
 
 func newBench(t *testing.T, objects ...client.Object) *bench {
 	t.Helper()
-	return benchOf(t, t.Context(), objects...)
+	return benchOf(t.Context(), t, objects...)
 }
 
-func benchOf(t failer, ctx context.Context, objects ...client.Object) *bench {
+func benchOf(ctx context.Context, t failer, objects ...client.Object) *bench {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {

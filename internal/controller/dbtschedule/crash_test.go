@@ -25,7 +25,7 @@ import (
 // story is a day of a schedule with everything in it: ticks, one that is replaced, missed ones, a deploy, history.
 func story(b *bench) *v1alpha1.DbtSchedule {
 	b.Helper()
-	s := b.goTo(at(6, 0), "s")
+	b.goTo(at(6, 0), "s")
 	b.goTo(at(7, 0), "s")
 	b.clock.SetTime(at(7, 10))
 	b.end("06:00", cancelled)
@@ -38,8 +38,7 @@ func story(b *bench) *v1alpha1.DbtSchedule {
 	b.end("12:00", bad)
 	b.goTo(at(13, 0), "s")
 	b.end("13:00", good)
-	s = b.goTo(at(13, 10), "s")
-	return s
+	return b.goTo(at(13, 10), "s")
 }
 
 // Fault 25: the operator dies at each of its writes, before or after it is applied. The end is the same, and no run was
@@ -216,7 +215,7 @@ func TestRandomDays(t *testing.T) {
 		if rapid.Bool().Draw(t, "has a deadline") {
 			s.Deadline(rapid.SampledFrom([]int64{10, 600, 7200}).Draw(t, "deadline"))
 		}
-		b := benchOf(t, context.Background(), shop(), s.Obj())
+		b := benchOf(context.Background(), t, shop(), s.Obj())
 		for range rapid.IntRange(3, 15).Draw(t, "steps") {
 			b.clock.SetTime(b.clock.Now().Add(rapid.SampledFrom([]time.Duration{0, time.Second, 20 * time.Minute, time.Hour, 30 * time.Hour, -10 * time.Minute}).Draw(t, "later")))
 			b.dies, b.applied = 0, rapid.Bool().Draw(t, "applied")
@@ -294,4 +293,31 @@ func TestNeighbours(t *testing.T) {
 		t.Errorf("active are %v", s.Status.Active)
 	}
 	b.has("its own alone is waited for", "06:00 06:30")
+}
+
+// A run goes only when its end is recorded: one that went before would leave no trace of its end if the process died
+// between the two.
+func TestEndIsRecordedBeforeTheRunGoes(t *testing.T) {
+	b := newBench(t, shop(), hourly().History(0, 0).Obj())
+	b.goTo(at(6, 0), "s")
+	b.end("06:00", good)
+	b.dies, b.applied = b.writes+1, false
+	b.pass("s")
+	b.has("the status could not be written", "06:00+")
+	s, _ := b.pass("s")
+	b.has("it is written", "06:00+")
+	if s.Status.LastSucceededScheduleTime == nil {
+		t.Errorf("status %+v", s.Status)
+	}
+	b.pass("s")
+	b.has("and the run may go", "")
+	// A run that was made by a pass that died is not recorded either: without it the tick would have another.
+	b.dies, b.applied = b.writes+2, false
+	b.clock.SetTime(at(7, 0))
+	b.pass("s")
+	b.end("07:00", bad)
+	b.settle("s")
+	if b.has("gone", ""); b.made["s-29925060"] != 1 {
+		t.Errorf("made %v", b.made)
+	}
 }

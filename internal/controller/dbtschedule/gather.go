@@ -185,7 +185,7 @@ func (r *Reconciler) upstream(ctx context.Context, seen *observed, name string) 
 	s := &v1alpha1.DbtSchedule{}
 	err := r.client.Get(ctx, types.NamespacedName{Namespace: seen.schedule.Namespace, Name: name}, s)
 	if apierrors.IsNotFound(err) {
-		return nil, nil //nolint:nilnil // nil is the answer
+		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading DbtSchedule %s, which %s waits for: %w", name, seen.key(), err)

@@ -29,7 +29,7 @@ func TestTicks(t *testing.T) {
 	s = b.goTo(at(6, 0), "s")
 	b.has("due", "06:00")
 	want := v1alpha1.DbtScheduleStatus{
-		Active: []string{"s-29925000"}, LastRun: &v1alpha1.LastRun{Name: "s-29925000", Phase: v1alpha1.PhasePending},
+		Active: []string{"s-29925000"}, LastRun: &v1alpha1.LastRun{Name: "s-29925000", Phase: v1alpha1.PhasePending, CreationTime: s.Status.LastRun.CreationTime},
 		LastScheduleTime: s.Status.LastScheduleTime, NextScheduleTime: s.Status.NextScheduleTime, Ticking: s.Status.Ticking, Conditions: s.Status.Conditions,
 	}
 	if diff := cmp.Diff(want, s.Status); diff != "" || !s.Status.LastScheduleTime.Time.Equal(at(6, 0)) || !s.Status.NextScheduleTime.Time.Equal(at(7, 0)) {
@@ -224,10 +224,10 @@ func TestCorrectedSpecGoesOn(t *testing.T) {
 		s := b.goTo(b.clock.Now().Add(time.Minute), "s")
 		b.is(s, "False InvalidSpec", c.part)
 	}
-	s := b.goTo(at(7, 30), "s")
+	b.goTo(at(7, 30), "s")
 	b.has("an invalid one makes none", "06:00+")
 	b.edit("s", func(s *v1alpha1.DbtScheduleSpec) { s.RunTemplate.Spec.Commands = nil })
-	s = b.settle("s")
+	s := b.settle("s")
 	b.has("the template was wrong: the tick is made up for", "06:00+ 07:00")
 	b.is(s, "True Ticking", "")
 }
