@@ -80,6 +80,8 @@ type wireData struct {
 	Failures       int32    `json:"num_failures"`
 	Success        *bool    `json:"success"`
 	Node           wireNode `json:"node_info"`
+	// Status is what the adapter says, of any shape; of a test it is the node's status.
+	Status jsontext.Value `json:"status"`
 }
 
 // lenient accepts what dbt and its adapters are known to write: text that is not UTF-8, the same name twice.
@@ -113,7 +115,23 @@ func ParseEvent(line []byte) (Event, bool) {
 		UniqueID: d.Node.UniqueID, Status: nodeStatus(d.Node.Status), ResourceType: d.Node.ResourceType,
 		Path: d.Node.Path, Relation: d.Node.Relation.Name,
 	}
+	if e.Node.Status == "" && e.Code == "Q007" {
+		e.Node.Status = testStatus(d.Status)
+	}
 	return e, true
+}
+
+// testStatus returns the node status in the result of a test. dbt 1.x says how a unit test ended only there: its
+// node_status stays None.
+func testStatus(v jsontext.Value) string {
+	var s string
+	if len(v) == 0 || json.Unmarshal(v, &s, lenient) != nil {
+		return ""
+	}
+	if _, known := classes[strings.ToLower(s)]; !known {
+		return ""
+	}
+	return strings.ToLower(s)
 }
 
 // nodeStatus returns a node status in lower case. dbt 1.x writes Python's "None" where it has none.
