@@ -52,6 +52,9 @@ func (p *parser) parse(line []byte) (Event, bool) {
 	}
 	if p.data {
 		e.Data, e.Node = w.event()
+		if e.Node.Status == "" && e.Code == "Q007" {
+			e.Node.Status = testStatus(w.status)
+		}
 	}
 	return e, true
 }
@@ -221,6 +224,16 @@ func (w *wireData) event() (Data, Node) {
 		Seconds: w.seconds, Message: firstNonEmpty(w.message, w.result), Path: w.path, Exception: w.exception,
 		Failures: w.failures, Success: w.success, Adapter: firstNonEmpty(w.result, w.status),
 	}, n
+}
+
+// testStatus returns the node status in the result of a test, given what the result's own status is. dbt 1.x says how a
+// unit test ended only there: its node_status stays None.
+func testStatus(s string) string {
+	s = strings.ToLower(s)
+	if _, known := classes[s]; !known {
+		return ""
+	}
+	return s
 }
 
 // eventData reads the data. What has an unexpected shape is noted, and no reason to call the line no event.

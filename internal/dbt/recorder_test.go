@@ -77,6 +77,58 @@ func TestParseEvent(t *testing.T) {
 	}
 }
 
+// TestUnitTests holds lines as dbt 1.11 and 1.12 print them of a unit test: the node's status stays None, and only the
+// result's own status says how it ended.
+func TestUnitTests(t *testing.T) {
+	const id = "unit_test.rs.m7.ut_m7"
+	cases := map[string]struct {
+		reason string
+		lines  []string
+		exit   int
+		want   Counts
+		ending Ending
+		says   string
+	}{
+		"Passes": {
+			reason: "a unit test that passed has ended, and is a success",
+			lines:  []string{line1("Q011", "info", id, "started", `"total":1,`), line1("Q007", "info", id, "None", `"status":"pass","num_models":1,`)},
+			want:   Counts{Success: 1}, ending: EndedWell,
+		},
+		"Fails": {
+			reason: "its failure is that of a node, with the difference as its text",
+			lines: []string{
+				line1("Q011", "info", id, "started", `"total":1,`), line1("Q007", "error", id, "None", `"status":"fail","num_failures":1,"num_models":1,`),
+				line1("Z022", "error", id, "None", `"path":"models/s.yml",`), line1("Z024", "error", id, "None", `"msg":"actual differs from expected",`),
+			},
+			exit: 1, want: Counts{Fail: 1}, ending: NodesFailed, says: id + " (fail): actual differs from expected",
+		},
+		"StatusOfTheServer": {
+			reason: "the status of a result can be what the server said, which is no node status",
+			lines:  []string{line1("Q007", "info", id, "None", `"status":"SELECT 3",`)},
+			ending: EndedWell,
+		},
+		"StatusIsNoString": {
+			reason: "the rest of the event's data is not lost",
+			lines:  []string{line1("Q007", "info", "test.a", "pass", `"status":{"x":1},`)},
+			want:   Counts{Success: 1}, ending: EndedWell,
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := &watch{}
+			r := NewRecorder(w.tell)
+			record(t, r, tc.lines...)
+			if diff := cmp.Diff(tc.want, w.counts(t)); diff != "" {
+				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
+			}
+			ending, message := r.Judge("dbt build", Exit{Code: tc.exit})
+			if ending != tc.ending || !strings.Contains(message, tc.says) {
+				t.Errorf("%s: got %s %q, want %s with %q", tc.reason, ending, message, tc.ending, tc.says)
+			}
+		})
+	}
+}
+
 func TestRecorderTells(t *testing.T) {
 	w := &watch{}
 	r := NewRecorder(w.tell)
