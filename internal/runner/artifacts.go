@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/dbt-operator/dbt-operator/internal/dbt"
 	"github.com/dbt-operator/dbt-operator/internal/ship"
 )
 
@@ -30,7 +31,30 @@ const (
 var kept = []string{"manifest.json", "catalog.json", "sources.json", "lineage.json", "index.html", "static_index.html"}
 
 // writeLineage writes lineage.json into the target folder, out of the manifest and what else dbt left there.
-func (r *Runner) writeLineage() error { return nil }
+func (r *Runner) writeLineage() error {
+	var files dbt.LineageFiles
+	files.Redact = r.redact.String
+	for name, to := range map[string]*io.Reader{"manifest.json": &files.Manifest, "catalog.json": &files.Catalog, "sources.json": &files.Sources} {
+		f, err := os.Open(filepath.Join(r.folders.target(), name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		*to = f
+	}
+	if files.Manifest == nil {
+		return nil
+	}
+	out, err := os.Create(filepath.Join(r.folders.target(), "lineage.json"))
+	if err != nil {
+		return err
+	}
+	// An error that says what the document lacks leaves a document that can be used.
+	return errors.Join(dbt.WriteLineage(out, files), out.Close())
+}
 
 // results returns the run_results.json that is there now, nil for none.
 func (r *Runner) results() fs.FileInfo {
