@@ -62,7 +62,7 @@ test-unit: $(GOTESTSUM) ## Run the unit tests and the import rules (seconds).
 	hack/test.sh unit
 
 .PHONY: test-integration
-test-integration: deps $(GOTESTSUM) ## Run the tests against a real API server and etcd.
+test-integration: deps $(GOTESTSUM) ## Run the tests against a real API server and etcd, and a real S3 server.
 	hack/test.sh integration
 
 .PHONY: test-e2e
@@ -76,11 +76,19 @@ fuzz: $(GOTESTSUM) ## Fuzz every parser of foreign bytes, FUZZTIME (200000x) inp
 ##@ Benchmarks
 
 .PHONY: bench
-bench: bench-overhead ## Run every benchmark.
+bench: bench-overhead bench-runner bench-schedules ## Run every benchmark.
 
 .PHONY: bench-overhead
 bench-overhead: deps ## Time a DbtRun beside a hand-written Job of the same image and command (N=7 of each).
 	hack/bench-overhead.sh $(N)
+
+.PHONY: bench-runner
+bench-runner: ## Time the runner's reading of events beside jq, and of a large manifest (EVENTS=1024 MB).
+	go build -o $(BIN)/bench-runner ./test/bench/runner && $(BIN)/bench-runner -events $(or $(EVENTS),1024)
+
+.PHONY: bench-schedules
+bench-schedules: deps ## Time the runs of 5,000 schedules that tick in one minute (N schedules).
+	hack/bench-schedules.sh $(N)
 
 ##@ Cluster
 
@@ -121,7 +129,7 @@ generate: $(CONTROLLER_GEN) ## Generate Go code from the API types.
 .PHONY: manifests
 manifests: $(CONTROLLER_GEN) ## Generate the CRDs and the operator's role.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
-	$(CONTROLLER_GEN) rbac:roleName=dbt-operator-manager paths=./internal/controller/... output:rbac:dir=config/rbac
+	$(CONTROLLER_GEN) rbac:roleName=dbt-operator-manager paths=./internal/controller/... paths=./internal/collector/... output:rbac:dir=config/rbac
 
 .PHONY: api-docs
 api-docs: $(CRD_REF_DOCS) ## Generate docs/reference/api.md from the API types.
@@ -147,5 +155,8 @@ verify: ## Check that generated files, formatting and rules are in order; leaves
 ##@ Tools
 
 # Rebuilt when a pin changes.
+$(TOOLS)/versitygw: hack/tools/versitygw/go.mod hack/tools/versitygw/go.sum
+	hack/tool.sh versitygw
+
 $(TOOLS)/%: hack/tools/go.mod hack/tools/go.sum
 	hack/tool.sh $*

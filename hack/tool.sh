@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds one tool, or all of them, from the versions pinned in hack/tools/go.mod into bin/tools.
+# Builds one tool, or all of them, from the versions pinned in hack/tools/go.mod (or in a module of its own, below) into
+# bin/tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=$PWD/bin/tools
@@ -12,6 +13,11 @@ declare -A package=(
   [crd-ref-docs]=github.com/elastic/crd-ref-docs
   [kustomize]=sigs.k8s.io/kustomize/kustomize/v5
   [govulncheck]=golang.org/x/vuln/cmd/govulncheck
+  [versitygw]=github.com/versity/versitygw/cmd/versitygw
+)
+# What would raise the versions that other tools are built from.
+declare -A module=(
+  [versitygw]=hack/tools/versitygw
 )
 
 [ $# -gt 0 ] || set -- "${!package[@]}"
@@ -21,6 +27,6 @@ for tool in "$@"; do
     exit 2
   fi
   echo "building $tool"
-  CGO_ENABLED=0 go -C hack/tools build -trimpath -o "$out/$tool" "${package[$tool]}"
+  CGO_ENABLED=0 go -C "${module[$tool]:-hack/tools}" build -trimpath -o "$out/$tool" "${package[$tool]}"
   touch "$out/$tool"
 done

@@ -10,6 +10,22 @@ const (
 	ConditionReady       = "Ready"
 	ConditionReconciling = "Reconciling"
 	ConditionStalled     = "Stalled"
+	// ConditionLastRunSucceeded is how the newest run of a DbtSchedule that ended did.
+	ConditionLastRunSucceeded = "LastRunSucceeded"
+	// ConditionResultsAvailable says of a DbtRun that is over whether its whole log and its artifacts are kept.
+	ConditionResultsAvailable = "ResultsAvailable"
+)
+
+// Reasons of the ResultsAvailable condition.
+const (
+	// ReasonStored: everything the run had to send is there.
+	ReasonStored = "Stored"
+	// ReasonUploading: the run is over and its pod is still sending.
+	ReasonUploading = "Uploading"
+	// ReasonIncomplete: the pod ended before it had sent everything.
+	ReasonIncomplete = "Incomplete"
+	// ReasonCollectorUnreachable: nothing reached the collector; the status is from the pod's own last report.
+	ReasonCollectorUnreachable = "CollectorUnreachable"
 )
 
 // Reasons of the Succeeded condition while it is Unknown.
@@ -44,7 +60,24 @@ const (
 // ReasonValid is the reason of a DbtProject's Ready condition when it is True; ReasonInvalidSpec when it is False.
 const ReasonValid = "Valid"
 
-// Label and annotation keys on Jobs and pods the operator makes.
+// Reasons of a DbtSchedule's Ready condition: Ticking and Suspended when it is True, the others, InvalidSpec and
+// ProjectNotFound when it is False.
+const (
+	ReasonTicking           = "Ticking"
+	ReasonScheduleSuspended = "Suspended"
+	// ReasonUpstreamNotFound: a schedule named in after is not there.
+	ReasonUpstreamNotFound = "UpstreamNotFound"
+	// ReasonUpstreamLoop: the schedules named in after wait for this one.
+	ReasonUpstreamLoop = "UpstreamLoop"
+	// ReasonNameTaken: somebody else's DbtRun has the name of a tick's run.
+	ReasonNameTaken = "NameTaken"
+	// ReasonRunRefused: the API server refuses to take a run.
+	ReasonRunRefused = "RunRefused"
+	// ReasonClockBehind: the newest tick lies in the future of the operator's clock.
+	ReasonClockBehind = "ClockBehind"
+)
+
+// Label and annotation keys on runs, Jobs and pods the operator makes.
 const (
 	// LabelRun holds the run's name, cut to 63 characters.
 	LabelRun = "dbtoperator.dev/run"
@@ -52,6 +85,8 @@ const (
 	LabelRunUID = "dbtoperator.dev/run-uid"
 	// LabelProject holds the project's name, cut to 63 characters.
 	LabelProject = "dbtoperator.dev/project"
+	// LabelSchedule holds the name of the DbtSchedule that made a run.
+	LabelSchedule = "dbtoperator.dev/schedule"
 	// LabelGroup holds a digest of the concurrency group.
 	LabelGroup = "dbtoperator.dev/concurrency-group"
 	// LabelManagedBy and ManagedBy select every object the operator made.

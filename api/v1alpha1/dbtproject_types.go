@@ -88,13 +88,13 @@ type DbtProjectSpec struct {
 
 	// env are environment variables of the dbt container, literal or by valueFrom. Values that come from a Secret are
 	// redacted from what the pod prints and reports. Names the operator owns are refused: LD_*, PYTHON*, HOME, PATH,
-	// TMPDIR, DBT_PROFILES_DIR, DBT_PROJECT_DIR, DBT_TARGET_PATH, DBT_LOG_*, the same behind DBT_ENGINE_, and
-	// DBT_OPERATOR_*; AWS identity variables are accepted only beside a token for sts.amazonaws.com. At most 64.
+	// TMPDIR, DBT_PROFILES_DIR, DBT_PROJECT_DIR, DBT_TARGET_PATH, DBT_LOG_*, DBT_SCHEDULED_TIME, the same behind
+	// DBT_ENGINE_, and DBT_OPERATOR_*; AWS identity variables are accepted only beside a token for sts.amazonaws.com. At most 64.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
-	// +kubebuilder:validation:XValidation:rule="self.all(e, !e.name.startsWith('LD_') && !e.name.startsWith('PYTHON') && !e.name.startsWith('DBT_LOG_') && !e.name.startsWith('DBT_ENGINE_LOG_') && !e.name.startsWith('DBT_OPERATOR_') && !(e.name in ['HOME', 'PATH', 'TMPDIR', 'DBT_PROFILES_DIR', 'DBT_PROJECT_DIR', 'DBT_TARGET_PATH', 'DBT_ENGINE_PROFILES_DIR', 'DBT_ENGINE_PROJECT_DIR', 'DBT_ENGINE_TARGET_PATH']))",message="env holds a name the operator owns (LD_*, PYTHON*, HOME, PATH, TMPDIR, DBT_PROFILES_DIR, DBT_PROJECT_DIR, DBT_TARGET_PATH, DBT_LOG_*, the same behind DBT_ENGINE_, DBT_OPERATOR_*): remove it; use spec.profiles for profiles.yml and spec.logFormat for what is logged"
+	// +kubebuilder:validation:XValidation:rule="self.all(e, !e.name.startsWith('LD_') && !e.name.startsWith('PYTHON') && !e.name.startsWith('DBT_LOG_') && !e.name.startsWith('DBT_ENGINE_LOG_') && !e.name.startsWith('DBT_OPERATOR_') && !(e.name in ['HOME', 'PATH', 'TMPDIR', 'DBT_PROFILES_DIR', 'DBT_PROJECT_DIR', 'DBT_TARGET_PATH', 'DBT_SCHEDULED_TIME', 'DBT_ENGINE_PROFILES_DIR', 'DBT_ENGINE_PROJECT_DIR', 'DBT_ENGINE_TARGET_PATH', 'DBT_ENGINE_SCHEDULED_TIME']))",message="env holds a name the operator owns (LD_*, PYTHON*, HOME, PATH, TMPDIR, DBT_PROFILES_DIR, DBT_PROJECT_DIR, DBT_TARGET_PATH, DBT_LOG_*, DBT_SCHEDULED_TIME, the same behind DBT_ENGINE_, DBT_OPERATOR_*): remove it; use spec.profiles for profiles.yml and spec.logFormat for what is logged"
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
 	// envFrom takes environment variables from Secrets and ConfigMaps. Names the operator owns (see env) are dropped
@@ -256,6 +256,28 @@ type Retry struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=20
 	Pods *int32 `json:"pods,omitempty"`
+
+	// nodes says how often nodes that failed are run again in the same pod, as "dbt retry" does: the failed ones and those
+	// that were skipped because of them. Unset: they are not.
+	// +optional
+	Nodes *NodeRetry `json:"nodes,omitempty"`
+}
+
+// NodeRetry says how nodes that failed are run again.
+type NodeRetry struct {
+	// limit is how many times at most, for each command. 1 to 10.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10
+	Limit *int32 `json:"limit,omitempty"`
+
+	// delaySeconds is how long to wait before each time: what failed in the warehouse may need time to pass. 0 to 3600.
+	// +optional
+	// +kubebuilder:default=30
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=3600
+	DelaySeconds *int32 `json:"delaySeconds,omitempty"`
 }
 
 // DbtProjectStatus is what the operator found.

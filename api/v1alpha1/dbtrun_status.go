@@ -42,8 +42,8 @@ type DbtRunStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions hold Succeeded (Unknown while in progress, then True or False with the reason), and for kstatus Ready,
-	// Reconciling and Stalled.
+	// conditions hold Succeeded (Unknown while in progress, then True or False with the reason), for kstatus Ready,
+	// Reconciling and Stalled, and once the run is over ResultsAvailable: whether its whole log and its artifacts are kept.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -107,7 +107,11 @@ type DbtRunStatus struct {
 	// +kubebuilder:validation:MaxItems=21
 	Commands []CommandStatus `json:"commands,omitempty"`
 
-	// results counts nodes by how they ended.
+	// progress is how far the run is, while it is at work: brought up to date every 5 seconds at most.
+	// +optional
+	Progress *Progress `json:"progress,omitempty"`
+
+	// results counts nodes by how they ended, over all attempts.
 	// +optional
 	Results *Results `json:"results,omitempty"`
 
@@ -126,6 +130,79 @@ type DbtRunStatus struct {
 	// lineage is what the run's nodes read and make.
 	// +optional
 	Lineage *Lineage `json:"lineage,omitempty"`
+
+	// log is what the run's pods printed, redacted.
+	// +optional
+	Log *Log `json:"log,omitempty"`
+
+	// artifacts are the files that dbt left and the operator keeps, at most 40, by name.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=40
+	Artifacts []Artifact `json:"artifacts,omitempty"`
+}
+
+// Progress is how far a run is.
+type Progress struct {
+	// total is the number of nodes dbt set out to run, over the commands begun so far.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Total int32 `json:"total"`
+
+	// done is how many of them have ended.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Done int32 `json:"done"`
+
+	// running are the unique_ids of nodes that run now, the longest first, at most 10.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10
+	// +kubebuilder:validation:items:MaxLength=512
+	Running []string `json:"running,omitempty"`
+}
+
+// Log is what a run's pods printed.
+type Log struct {
+	// tail are the last lines of the newest pod, at most 4 KiB, redacted.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Tail string `json:"tail,omitempty"`
+
+	// uri is where the collector serves the whole log, over all pods, as a path on its Service.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	URI string `json:"uri,omitempty"`
+
+	// bytes is the size of the whole log as it is kept, compressed.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Bytes int64 `json:"bytes,omitempty"`
+}
+
+// Artifact is a file that a run left.
+type Artifact struct {
+	// name is the file's name, such as "manifest.json" or "run_results-1.json" of the first command.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=100
+	Name string `json:"name,omitempty"`
+
+	// digest is "sha256:" and the digest of its content in hexadecimal.
+	// +optional
+	// +kubebuilder:validation:MaxLength=71
+	Digest string `json:"digest,omitempty"`
+
+	// bytes is its size.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Bytes int64 `json:"bytes"`
+
+	// uri is where the collector serves it, as a path on its Service.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	URI string `json:"uri,omitempty"`
 }
 
 // ProjectStatus is the DbtProject a run was made of.
@@ -231,6 +308,12 @@ type CommandStatus struct {
 	// exitCode is dbt's exit code; -1 when it was ended by a signal.
 	// +optional
 	ExitCode *int32 `json:"exitCode,omitempty"`
+
+	// note says how the command came to be begun again: resumed after a lost pod, begun anew and why, or its failed nodes
+	// retried.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Note string `json:"note,omitempty"`
 }
 
 // Results counts nodes by how they ended, in dbt's words.
@@ -334,6 +417,11 @@ type Lineage struct {
 	// truncated says that inputs, outputs or graph do not hold everything.
 	// +optional
 	Truncated bool `json:"truncated,omitempty"`
+
+	// artifact names the artifact of the run that holds everything.
+	// +optional
+	// +kubebuilder:validation:MaxLength=100
+	Artifact string `json:"artifact,omitempty"`
 }
 
 // LineageNode is one node of the lineage graph.

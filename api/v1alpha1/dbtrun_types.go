@@ -30,6 +30,18 @@ type DbtRun struct {
 
 	// spec is what to run.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="has(self.projectRef) == has(oldSelf.projectRef) && (!has(self.projectRef) || self.projectRef == oldSelf.projectRef)",message="projectRef is immutable: create another DbtRun"
+	// +kubebuilder:validation:XValidation:rule="has(self.project) == has(oldSelf.project) && (!has(self.project) || self.project == oldSelf.project)",message="project is immutable: create another DbtRun"
+	// +kubebuilder:validation:XValidation:rule="self.commands == oldSelf.commands",message="commands is immutable: create another DbtRun"
+	// +kubebuilder:validation:XValidation:rule="has(dyn(self).vars) == has(dyn(oldSelf).vars) && (!has(dyn(self).vars) || dyn(self).vars == dyn(oldSelf).vars)",message="vars is immutable: create another DbtRun"
+	// +kubebuilder:validation:XValidation:rule="has(self.target) == has(oldSelf.target) && (!has(self.target) || self.target == oldSelf.target)",message="target is immutable: create another DbtRun"
+	// +kubebuilder:validation:XValidation:rule="has(self.revision) == has(oldSelf.revision) && (!has(self.revision) || self.revision == oldSelf.revision)",message="revision is immutable: create another DbtRun"
+	// +kubebuilder:validation:XValidation:rule="has(self.retry) == has(oldSelf.retry) && (!has(self.retry) || self.retry == oldSelf.retry)",message="retry is immutable: create another DbtRun"
+	// +kubebuilder:validation:XValidation:rule="has(self.resumeFrom) == has(oldSelf.resumeFrom) && (!has(self.resumeFrom) || self.resumeFrom == oldSelf.resumeFrom)",message="resumeFrom is immutable: create another DbtRun"
+	// +kubebuilder:validation:XValidation:rule="has(self.timeoutSeconds) == has(oldSelf.timeoutSeconds) && (!has(self.timeoutSeconds) || self.timeoutSeconds == oldSelf.timeoutSeconds)",message="timeoutSeconds is immutable: create another DbtRun"
+	// +kubebuilder:validation:XValidation:rule="has(self.startTimeoutSeconds) == has(oldSelf.startTimeoutSeconds) && (!has(self.startTimeoutSeconds) || self.startTimeoutSeconds == oldSelf.startTimeoutSeconds)",message="startTimeoutSeconds is immutable: create another DbtRun"
+	// +kubebuilder:validation:XValidation:rule="!(has(oldSelf.cancel) && oldSelf.cancel) || (has(self.cancel) && self.cancel)",message="cancel cannot be taken back: create another DbtRun"
+	// +kubebuilder:validation:XValidation:rule="has(self.trigger) == has(oldSelf.trigger) && (!has(self.trigger) || self.trigger == oldSelf.trigger)",message="trigger is immutable: create another DbtRun"
 	Spec DbtRunSpec `json:"spec,omitzero"`
 
 	// status is what became of it.
@@ -46,19 +58,10 @@ type DbtRunList struct {
 	Items           []DbtRun `json:"items"`
 }
 
-// DbtRunSpec is what to run.
+// DbtRunSpec is what to run. The rules on what may change stand on DbtRun's field, not here: a DbtSchedule holds this
+// type as well, and its template may change.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.projectRef) ? 1 : 0) + (has(self.project) ? 1 : 0) == 1",message="exactly one of projectRef and project must be set"
-// +kubebuilder:validation:XValidation:rule="has(self.projectRef) == has(oldSelf.projectRef) && (!has(self.projectRef) || self.projectRef == oldSelf.projectRef)",message="projectRef is immutable: create another DbtRun"
-// +kubebuilder:validation:XValidation:rule="has(self.project) == has(oldSelf.project) && (!has(self.project) || self.project == oldSelf.project)",message="project is immutable: create another DbtRun"
-// +kubebuilder:validation:XValidation:rule="self.commands == oldSelf.commands",message="commands is immutable: create another DbtRun"
-// +kubebuilder:validation:XValidation:rule="has(dyn(self).vars) == has(dyn(oldSelf).vars) && (!has(dyn(self).vars) || dyn(self).vars == dyn(oldSelf).vars)",message="vars is immutable: create another DbtRun"
-// +kubebuilder:validation:XValidation:rule="has(self.target) == has(oldSelf.target) && (!has(self.target) || self.target == oldSelf.target)",message="target is immutable: create another DbtRun"
-// +kubebuilder:validation:XValidation:rule="has(self.revision) == has(oldSelf.revision) && (!has(self.revision) || self.revision == oldSelf.revision)",message="revision is immutable: create another DbtRun"
-// +kubebuilder:validation:XValidation:rule="has(self.retry) == has(oldSelf.retry) && (!has(self.retry) || self.retry == oldSelf.retry)",message="retry is immutable: create another DbtRun"
-// +kubebuilder:validation:XValidation:rule="has(self.timeoutSeconds) == has(oldSelf.timeoutSeconds) && (!has(self.timeoutSeconds) || self.timeoutSeconds == oldSelf.timeoutSeconds)",message="timeoutSeconds is immutable: create another DbtRun"
-// +kubebuilder:validation:XValidation:rule="has(self.startTimeoutSeconds) == has(oldSelf.startTimeoutSeconds) && (!has(self.startTimeoutSeconds) || self.startTimeoutSeconds == oldSelf.startTimeoutSeconds)",message="startTimeoutSeconds is immutable: create another DbtRun"
-// +kubebuilder:validation:XValidation:rule="!(has(oldSelf.cancel) && oldSelf.cancel) || (has(self.cancel) && self.cancel)",message="cancel cannot be taken back: create another DbtRun"
 type DbtRunSpec struct {
 	// projectRef names the DbtProject to run, in this namespace. Exactly one of projectRef and project is set.
 	// Immutable.
@@ -111,6 +114,13 @@ type DbtRunSpec struct {
 	// +optional
 	Retry *Retry `json:"retry,omitempty"`
 
+	// resumeFrom names a finished run of this namespace to go on from: commands that ended well there are not run again,
+	// and of the first that did not only the nodes that failed, were skipped or never ran, as "dbt retry" does. The run
+	// must be of the same project and have the same commands; the source is fetched anew, so that what was mended counts.
+	// It needs the operator's collector. Unset: everything runs. Immutable.
+	// +optional
+	ResumeFrom *RunReference `json:"resumeFrom,omitempty"`
+
 	// timeoutSeconds bounds the run from the start of its Job, pod retries included: then dbt is told to stop, its
 	// queries are cancelled, and the run fails with reason TimedOut. Unset: the project's runDefaults, else no bound. 1
 	// to 2592000 (30 days). Immutable.
@@ -138,6 +148,69 @@ type DbtRunSpec struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=31536000
 	TTLSecondsAfterFinished *int64 `json:"ttlSecondsAfterFinished,omitempty"`
+
+	// trigger says what the run was made for. Set by the operator on the runs it makes; a scheduled time reaches dbt as
+	// the environment variable DBT_SCHEDULED_TIME. Unset: a person or program made it. Immutable.
+	// +optional
+	Trigger *Trigger `json:"trigger,omitempty"`
+}
+
+// TriggerType says what a run was made for.
+//
+// +kubebuilder:validation:Enum=Manual;Schedule;Upstream;ProjectChange;Backfill
+type TriggerType string
+
+// Trigger types.
+const (
+	// TriggerManual: a person or program made it.
+	TriggerManual TriggerType = "Manual"
+	// TriggerSchedule: a tick of a DbtSchedule.
+	TriggerSchedule TriggerType = "Schedule"
+	// TriggerUpstream: the schedules that a DbtSchedule without a cron line follows have ended their runs.
+	TriggerUpstream TriggerType = "Upstream"
+	// TriggerProjectChange: the DbtProject's spec changed.
+	TriggerProjectChange TriggerType = "ProjectChange"
+	// TriggerBackfill: a tick of the past.
+	TriggerBackfill TriggerType = "Backfill"
+)
+
+// Trigger says what a run was made for.
+//
+// +kubebuilder:validation:XValidation:rule="(self.type == 'Manual') != has(self.scheduleRef)",message="scheduleRef must be set, unless type is Manual"
+// +kubebuilder:validation:XValidation:rule="(self.type in ['Schedule', 'Upstream', 'Backfill']) == has(self.scheduledTime)",message="scheduledTime must be set for the types Schedule, Upstream and Backfill, and for no other"
+type Trigger struct {
+	// type is what the run was made for.
+	// +required
+	Type TriggerType `json:"type,omitempty"`
+
+	// scheduleRef names the DbtSchedule, in this namespace. Unset for type Manual.
+	// +optional
+	ScheduleRef *ScheduleReference `json:"scheduleRef,omitempty"`
+
+	// scheduledTime is the tick: the time the run was due at by the schedule, whenever it was made. Unset for the types
+	// Manual and ProjectChange.
+	// +optional
+	ScheduledTime *metav1.Time `json:"scheduledTime,omitempty"`
+}
+
+// ScheduleReference names a DbtSchedule in the same namespace.
+type ScheduleReference struct {
+	// name is the DbtSchedule's name.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=52
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="name must be the name of a DbtSchedule in this namespace: lower-case letters, digits, dashes and dots, with no slash"
+	Name string `json:"name,omitempty"`
+}
+
+// RunReference names a DbtRun in the same namespace.
+type RunReference struct {
+	// name is the DbtRun's name.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="name must be the name of a DbtRun in this namespace: lower-case letters, digits, dashes and dots, with no slash"
+	Name string `json:"name,omitempty"`
 }
 
 // ProjectReference names a DbtProject in the same namespace.

@@ -21,6 +21,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&DbtProject{}, &DbtProjectList{},
 		&DbtRun{}, &DbtRunList{},
+		&DbtSchedule{}, &DbtScheduleList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

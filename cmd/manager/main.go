@@ -8,8 +8,10 @@ import (
 	"os"
 	"strings"
 	"time"
+	_ "time/tzdata" // schedules name time zones, and the image has none
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	_ "k8s.io/client-go/plugin/pkg/client/auth"
@@ -26,6 +28,7 @@ import (
 	"github.com/dbt-operator/dbt-operator/internal/controller"
 	"github.com/dbt-operator/dbt-operator/internal/controller/dbtproject"
 	"github.com/dbt-operator/dbt-operator/internal/controller/dbtrun"
+	"github.com/dbt-operator/dbt-operator/internal/controller/dbtschedule"
 	runmetrics "github.com/dbt-operator/dbt-operator/internal/metrics"
 	"github.com/dbt-operator/dbt-operator/internal/runjob"
 )
@@ -51,6 +54,8 @@ type options struct {
 	workers        int
 	qps            float64
 	gracePeriod    time.Duration
+	collector      collectorOptions
+	lineage        lineageOptions
 }
 
 func (o *options) bind(fs *flag.FlagSet) {
@@ -63,9 +68,11 @@ func (o *options) bind(fs *flag.FlagSet) {
 		"Image that holds the runner, normally the operator's own. Default: the environment variable RUNNER_IMAGE.")
 	fs.StringVar(&o.delivery, "runner-delivery", string(runjob.DeliverByInitContainer),
 		"How the runner reaches dbt's container: image-volume (Kubernetes 1.36 and containerd 2.1 or later; saves about 1.4 s a run) or init-container.")
-	fs.IntVar(&o.workers, "workers", 16, "DbtRuns reconciled at a time.")
+	fs.IntVar(&o.workers, "workers", 16, "DbtRuns, and DbtSchedules, reconciled at a time.")
 	fs.Float64Var(&o.qps, "kube-api-qps", -1, "Requests to the API server a second. -1: no limit of its own, API priority and fairness decides.")
 	fs.DurationVar(&o.gracePeriod, "graceful-shutdown-timeout", 20*time.Second, "How long work in progress may take at a stop.")
+	o.collector.bind(fs)
+	o.lineage.bind(fs)
 }
 
 func (o *options) validate() error {
@@ -80,7 +87,10 @@ func (o *options) validate() error {
 	if o.workers < 1 {
 		return fmt.Errorf("--workers is %d: must be at least 1", o.workers)
 	}
-	return nil
+	if err := o.collector.validate(); err != nil {
+		return err
+	}
+	return o.lineage.validate(o.collector.store != "")
 }
 
 func (o *options) namespaceList() []string {
@@ -156,14 +166,31 @@ func newManager(ctx context.Context, o options) (manager.Manager, error) {
 
 func addControllers(ctx context.Context, mgr manager.Manager, o options) error {
 	clk := clock.RealClock{}
-	runs := dbtrun.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"),
+	// The collector wakes the controller, which reads from the collector.
+	var runs *dbtrun.Reconciler
+	kept, err := openStore(ctx, o.collector)
+	if err != nil {
+		return err
+	}
+	results, err := addCollector(ctx, mgr, o.collector, kept, o.namespaceList(), func(run types.NamespacedName) { runs.Wake(run) })
+	if err != nil {
+		return err
+	}
+	runs = dbtrun.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"),
 		runmetrics.NewRuns(metrics.Registry),
-		runjob.Options{OperatorImage: o.runnerImage, Delivery: runjob.Delivery(o.delivery)})
+		runjob.Options{OperatorImage: o.runnerImage, Delivery: runjob.Delivery(o.delivery)}, results)
 	if err := runs.SetupWithManager(ctx, mgr, o.workers); err != nil {
 		return fmt.Errorf("setting up the DbtRun controller: %w", err)
 	}
+	if err := addLineage(mgr, o.lineage, kept); err != nil {
+		return err
+	}
 	if err := dbtproject.New(clk, mgr.GetClient()).SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the DbtProject controller: %w", err)
+	}
+	schedules := dbtschedule.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"), runmetrics.NewSchedules(metrics.Registry, clk.Now))
+	if err := schedules.SetupWithManager(ctx, mgr, o.workers); err != nil {
+		return fmt.Errorf("setting up the DbtSchedule controller: %w", err)
 	}
 	return nil
 }

@@ -13,6 +13,8 @@ func ReservedEnv(name string) (instead string, reserved bool) {
 		return "spec.profiles", true
 	case "DBT_PROJECT_DIR":
 		return "spec.source", true
+	case "DBT_SCHEDULED_TIME":
+		return "another name: runs of a DbtSchedule have it", true
 	case "DBT_TARGET_PATH", "HOME", "PATH", "TMPDIR":
 		return "nothing: the operator gives each run folders of its own", true
 	}

@@ -3,6 +3,7 @@ package admission
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 )
@@ -97,4 +98,35 @@ func Run(spec *v1alpha1.DbtRunSpec, project *v1alpha1.DbtProjectSpec) ([][]strin
 		return nil, err
 	}
 	return words, nil
+}
+
+// ResumeFrom returns what keeps a run from going on from another, nil when nothing does. from is nil when there is no
+// such run.
+func ResumeFrom(run, from *v1alpha1.DbtRun) error {
+	const field = "spec.resumeFrom"
+	name := run.Spec.ResumeFrom.Name
+	switch {
+	case from == nil:
+		return fmt.Errorf("%s: there is no DbtRun %s in this namespace: name a run that is over", field, name)
+	case !from.Status.Phase.Finished():
+		return fmt.Errorf("%s: DbtRun %s is not over yet: wait for its end, or cancel it", field, name)
+	case from.Status.Phase == v1alpha1.PhaseSucceeded:
+		return fmt.Errorf("%s: DbtRun %s succeeded, so nothing of it is left to run: create a run without %s", field, name, field)
+	case from.Status.Job == nil:
+		return fmt.Errorf("%s: DbtRun %s never began: create a run without %s", field, name, field)
+	case projectName(&run.Spec) != projectName(&from.Spec):
+		return fmt.Errorf("%s: DbtRun %s is of project %s, this one of %s: name a run of the same project", field, name, projectName(&from.Spec), projectName(&run.Spec))
+	case !slices.Equal(run.Spec.Commands, from.Spec.Commands):
+		return fmt.Errorf("%s: DbtRun %s has other commands: copy its spec.commands", field, name)
+	case run.Spec.Target != from.Spec.Target:
+		return fmt.Errorf("%s: DbtRun %s has target %q, this one %q: use the same", field, name, from.Spec.Target, run.Spec.Target)
+	}
+	return nil
+}
+
+func projectName(spec *v1alpha1.DbtRunSpec) string {
+	if spec.ProjectRef == nil {
+		return v1alpha1.InlineProject
+	}
+	return spec.ProjectRef.Name
 }

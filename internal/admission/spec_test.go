@@ -80,3 +80,39 @@ func TestRun(t *testing.T) {
 		})
 	}
 }
+
+func TestResumeFrom(t *testing.T) {
+	run := func() *testutil.RunWrapper {
+		return testutil.MakeDbtRun("r").Project("shop").Command("dbt build").ResumeFrom("before")
+	}
+	before := func() *testutil.RunWrapper {
+		return testutil.MakeDbtRun("before").Project("shop").Command("dbt build").Job("j", "j").Truth(v1alpha1.PhaseFailed, "False", "NodesFailed", "m")
+	}
+	for name, c := range map[string]struct {
+		reason    string
+		run, from *testutil.RunWrapper
+		want      string
+	}{
+		"failed":         {"what it is for", run(), before(), ""},
+		"cancelled":      {"what was left can be run", run(), before().Truth(v1alpha1.PhaseCancelled, "False", "Cancelled", "m"), ""},
+		"inline":         {"both inline", run().Inline(testutil.MakeDbtProject("x").Obj()).NoProject(), before().Inline(testutil.MakeDbtProject("x").Obj()).NoProject(), ""},
+		"missing":        {"nothing to go on from", run(), nil, "spec.resumeFrom: there is no DbtRun before"},
+		"at work":        {"it may end well", run(), before().Truth(v1alpha1.PhaseRunning, "Unknown", "Running", "m"), "is not over yet"},
+		"succeeded":      {"nothing is left", run(), before().Truth(v1alpha1.PhaseSucceeded, "True", "Succeeded", "m"), "nothing of it is left"},
+		"never began":    {"nothing was done", run(), testutil.MakeDbtRun("before").Project("shop").Command("dbt build").Truth(v1alpha1.PhaseFailed, "False", "InvalidSpec", "m"), "never began"},
+		"other project":  {"its nodes are others", run(), before().Project("other"), "is of project other, this one of shop"},
+		"other commands": {"its results are of others", run(), before().Command("dbt test"), "copy its spec.commands"},
+		"other target":   {"its relations are others", run().Target("ci"), before(), `has target "", this one "ci"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var from *v1alpha1.DbtRun
+			if c.from != nil {
+				from = c.from.Obj()
+			}
+			err := admission.ResumeFrom(c.run.Obj(), from)
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: got %v, want %q", c.reason, err, c.want)
+			}
+		})
+	}
+}

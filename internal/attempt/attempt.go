@@ -27,12 +27,16 @@ func Running(pod *corev1.Pod) bool {
 	return s != nil && (s.State.Running != nil || s.State.Terminated != nil)
 }
 
-// FinalCode returns the exit code of a container of the pod, init containers included, that ends the run.
-func FinalCode(p *corev1.Pod) (code int32, container string, ok bool) {
+// FinalCode returns the exit code of a container of the pod, init containers included, that ends the run; of one that
+// is still there, the code that it will end with by what its runner reported.
+func FinalCode(p *corev1.Pod, r *journal.Report) (code int32, container string, ok bool) {
 	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 		if t := s.State.Terminated; t != nil && slices.Contains(journal.FinalExitCodes(), t.ExitCode) {
 			return t.ExitCode, s.Name, true
 		}
+	}
+	if _, exited := ExitCode(p); !exited && r != nil && r.Outcome.Final() {
+		return int32(r.Outcome.ExitCode()), runjob.ContainerName, true
 	}
 	return 0, "", false
 }
@@ -127,13 +131,18 @@ func Container(pod *corev1.Pod) *corev1.ContainerStatus {
 	return Dbt(pod)
 }
 
+// answered reports whether a runner said how the run ended.
+func answered(r *journal.Report) bool {
+	return r != nil && (r.Outcome == journal.Succeeded || r.Outcome.Final())
+}
+
 // Reason returns how an attempt ended, in one word; empty while it has not.
 func Reason(p *corev1.Pod, r *journal.Report) string {
 	t := Terminated(p)
 	switch {
-	case !Ended(p) && t == nil:
+	case !Ended(p) && t == nil && !answered(r):
 		return ""
-	case r != nil && (r.Outcome == journal.Succeeded || r.Outcome.Final()):
+	case answered(r):
 		return string(r.Outcome)
 	case t != nil && t.ExitCode == 0 && p.Status.Phase != corev1.PodFailed:
 		return v1alpha1.ReasonSucceeded

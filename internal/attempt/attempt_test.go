@@ -66,7 +66,7 @@ func TestFinalCode(t *testing.T) {
 		"nothing at all": {"no container yet", testutil.MakePod("a"), 0, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, container, ok := attempt.FinalCode(c.pod.Obj())
+			code, container, ok := attempt.FinalCode(c.pod.Obj(), nil)
 			if code != c.code || container != c.container || ok != c.final {
 				t.Errorf("%s: got %d of %q, %t", c.reason, code, container, ok)
 			}

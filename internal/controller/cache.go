@@ -19,10 +19,11 @@ func CacheOptions(namespaces []string) cache.Options {
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ReaderFailOnMissingInformer: true,
 		ByObject: map[client.Object]cache.ByObject{
-			&v1alpha1.DbtRun{}:     {},
-			&v1alpha1.DbtProject{}: {},
-			&batchv1.Job{}:         {Label: ours, Transform: slimJob},
-			&corev1.Pod{}:          {Label: ours, Transform: slimPod},
+			&v1alpha1.DbtRun{}:      {},
+			&v1alpha1.DbtProject{}:  {},
+			&v1alpha1.DbtSchedule{}: {Transform: slimSchedule},
+			&batchv1.Job{}:          {Label: ours, Transform: slimJob},
+			&corev1.Pod{}:           {Label: ours, Transform: slimPod},
 		},
 	}
 	for _, ns := range namespaces {
@@ -32,6 +33,16 @@ func CacheOptions(namespaces []string) cache.Options {
 		opts.DefaultNamespaces[ns] = cache.Config{}
 	}
 	return opts
+}
+
+// slimSchedule drops what managers of fields manage, and keeps when they last did: a schedule's ticks count from its edit.
+func slimSchedule(object any) (any, error) {
+	if s, ok := object.(*v1alpha1.DbtSchedule); ok {
+		for i := range s.ManagedFields {
+			s.ManagedFields[i].FieldsV1 = nil
+		}
+	}
+	return object, nil
 }
 
 // slimJob drops what is large and never read: a cached Job is then about a tenth of its size.

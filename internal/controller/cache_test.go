@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
@@ -14,7 +15,7 @@ import (
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 )
 
-// The cache holds four kinds, of Jobs and pods the operator's own, and refuses to grow by a read of any other.
+// The cache holds five kinds, of Jobs and pods the operator's own, and refuses to grow by a read of any other.
 func TestCacheHoldsNoMoreThanItMust(t *testing.T) {
 	opts := CacheOptions([]string{"a", "b"})
 	if !opts.ReaderFailOnMissingInformer {
@@ -33,7 +34,7 @@ func TestCacheHoldsNoMoreThanItMust(t *testing.T) {
 		}
 	}
 	slices.Sort(kinds)
-	if diff := cmp.Diff([]string{"*v1.Job", "*v1.Pod", "*v1alpha1.DbtProject", "*v1alpha1.DbtRun"}, kinds); diff != "" {
+	if diff := cmp.Diff([]string{"*v1.Job", "*v1.Pod", "*v1alpha1.DbtProject", "*v1alpha1.DbtRun", "*v1alpha1.DbtSchedule"}, kinds); diff != "" {
 		t.Errorf("kinds (-want +got):\n%s", diff)
 	}
 	if len(opts.DefaultNamespaces) != 2 || len(CacheOptions(nil).DefaultNamespaces) != 0 {
@@ -58,6 +59,16 @@ func TestCachedObjectsAreSlim(t *testing.T) {
 	}
 	if diff := cmp.Diff(&batchv1.Job{ObjectMeta: slim}, job); diff != "" {
 		t.Errorf("Job (-want +got):\n%s", diff)
+	}
+	edited := metav1.NewTime(time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC))
+	managed := metav1.ObjectMeta{Name: "x", ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m", Time: &edited, FieldsV1: metav1.NewFieldsV1("{}")}}}
+	schedule, err := slimSchedule(&v1alpha1.DbtSchedule{ObjectMeta: managed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	managed.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "m", Time: &edited}}
+	if diff := cmp.Diff(&v1alpha1.DbtSchedule{ObjectMeta: managed}, schedule); diff != "" {
+		t.Errorf("schedule (-want +got):\n%s", diff)
 	}
 	// What is no object of theirs, such as the mark of one that was deleted unseen, passes.
 	if got, err := slimPod("x"); got != "x" || err != nil {

@@ -4,9 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Manifest is the part of dbt's manifest.json (schema v12) that lineage is made of.
@@ -36,12 +33,18 @@ type wireManifestNode struct {
 // holdsData are the resource types that are part of lineage.
 var holdsData = map[string]bool{"model": true, "seed": true, "snapshot": true, "source": true}
 
-// ReadManifest reads a manifest as a stream: its memory is that of what it returns and of the largest single node,
-// not of the file.
+// maxManifestValue bounds one token of a manifest, and one node where a node is read as a whole. Real nodes are a few
+// KiB, the largest with a long query a few hundred.
+const maxManifestValue = 8 << 20
+
+var errTooManyNodes = fmt.Errorf("there are more than %d nodes", MaxLineageNodes)
+
+// ReadManifest reads a manifest as a stream: its memory is that of what it returns and of the largest single value,
+// not of the file. With an error it returns what it had read until then.
 func ReadManifest(r io.Reader) (*Manifest, error) {
-	d := jsontext.NewDecoder(r, lenient)
+	d := newBoundedDecoder(r, maxManifestValue)
 	m := &Manifest{Nodes: map[string]ManifestNode{}}
-	if err := object(d, func(key string) error {
+	err := d.document("manifest.json", func(key string) error {
 		switch key {
 		case "nodes", "sources":
 			return m.readNodes(d)
@@ -49,54 +52,34 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 			return m.readMetadata(d)
 		}
 		return d.SkipValue()
-	}); err != nil {
-		return nil, fmt.Errorf("reading manifest.json: %w", err)
-	}
-	return m, nil
+	})
+	return m, err
 }
 
-func (m *Manifest) readMetadata(d *jsontext.Decoder) error {
+func (m *Manifest) readMetadata(d *boundedDecoder) error {
 	var metadata struct {
 		Adapter string `json:"adapter_type"`
 	}
-	if err := json.UnmarshalDecode(d, &metadata, lenient); err != nil {
+	if err := errors.Join(d.value(&metadata)); err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
 	m.Adapter = metadata.Adapter
 	return nil
 }
 
-func (m *Manifest) readNodes(d *jsontext.Decoder) error {
-	return object(d, func(id string) error {
+func (m *Manifest) readNodes(d *boundedDecoder) error {
+	return d.object(func(id string) error {
 		var n wireManifestNode
-		if err := json.UnmarshalDecode(d, &n, lenient); err != nil {
+		if err := errors.Join(d.value(&n)); err != nil {
 			return fmt.Errorf("node %s: %w", cutText(id), err)
 		}
-		if holdsData[n.ResourceType] {
-			m.Nodes[id] = ManifestNode{ResourceType: n.ResourceType, Relation: n.Relation, DependsOn: n.DependsOn.Nodes}
+		if !holdsData[n.ResourceType] {
+			return nil
 		}
+		if len(m.Nodes) >= MaxLineageNodes {
+			return errTooManyNodes
+		}
+		m.Nodes[id] = ManifestNode{ResourceType: n.ResourceType, Relation: n.Relation, DependsOn: n.DependsOn.Nodes}
 		return nil
 	})
-}
-
-// object reads a JSON object and calls value for each of its keys, which has to consume the value.
-func object(d *jsontext.Decoder, value func(key string) error) error {
-	open, err := d.ReadToken()
-	if err != nil {
-		return err
-	}
-	if open.Kind() != '{' {
-		return errors.New("found no JSON object where one was expected")
-	}
-	for d.PeekKind() == '"' {
-		key, err := d.ReadToken()
-		if err != nil {
-			return err
-		}
-		if err := value(key.String()); err != nil {
-			return err
-		}
-	}
-	_, err = d.ReadToken()
-	return err
 }

@@ -36,6 +36,26 @@ func (c Counts) Finished() int32 {
 	return c.Success + c.Warn + c.Fail + c.Error + c.Skipped + c.NoOp + c.Reused
 }
 
+// Count adds a node by its status, and reports whether dbt is known to have such a status.
+func (c *Counts) Count(status string) bool {
+	k, known := classes[status]
+	c.add(k)
+	return known
+}
+
+// NodeFailed reports whether a node with the status did not end well; a skipped one is not among them.
+func NodeFailed(status string) bool { return classes[status] == failed || classes[status] == errored }
+
+// NodeDone reports whether a node with the status was run, or needed no run, and has nothing left to do.
+func NodeDone(status string) bool {
+	switch classes[status] {
+	case success, warned, noOp, reused:
+		return true
+	default:
+		return false
+	}
+}
+
 func (c *Counts) add(k class) {
 	switch k {
 	case success:

@@ -21,7 +21,7 @@ const (
 	maxType     = 32
 	maxPath     = 256
 	maxRelation = 256
-	maxCommands = 20
+	maxCommands = 21 // those of the run, and dbt deps before them
 	maxNames    = 200
 )
 
@@ -75,6 +75,7 @@ const lastMilli = 253402300799999
 func boundedCommand(c Command) Command {
 	c.Command = text.Line(c.Command, maxCommand)
 	c.InvocationID = text.Line(c.InvocationID, maxUID)
+	c.Note = text.Line(c.Note, maxNote)
 	c.Start = min(max(0, c.Start), lastMilli)
 	c.End = min(max(0, c.End), lastMilli)
 	return c

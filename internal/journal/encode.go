@@ -163,8 +163,8 @@ func dropCommandDetails(r *Report) bool {
 	dropped := false
 	for i := range r.Commands {
 		c := &r.Commands[i]
-		dropped = dropped || c.InvocationID != "" || c.Start != 0 || c.End != 0
-		c.InvocationID, c.Start, c.End = "", 0, 0
+		dropped = dropped || c.InvocationID != "" || c.Start != 0 || c.End != 0 || c.Note != ""
+		c.InvocationID, c.Start, c.End, c.Note = "", 0, 0, ""
 	}
 	return dropped
 }

@@ -103,6 +103,8 @@ type Report struct {
 	// Slowest are the nodes that took longest, at most MaxSlowest, longest first.
 	Slowest []NodeTime `json:"slow,omitempty"`
 	Lineage *Lineage   `json:"lin,omitempty"`
+	// Running are nodes that run now, the longest first; a report that is a pod's last word has none.
+	Running []string `json:"-"`
 }
 
 // Limits of lists in a Report.
@@ -121,6 +123,8 @@ type Command struct {
 	End   int64 `json:"e,omitempty"`
 	// ExitCode is dbt's own; -1 when it was ended by a signal or did not end.
 	ExitCode int32 `json:"x"`
+	// Note says why the command was begun more than once, and with what.
+	Note string `json:"n,omitempty"`
 }
 
 // Results counts node results by status.

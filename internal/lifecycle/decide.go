@@ -48,6 +48,8 @@ type Input struct {
 	Pods []*corev1.Pod
 	// Reports are what the runners of those pods said, by pod name.
 	Reports map[string]*journal.Report
+	// Kept is what the runners reported to the collector as they went on, nil when nothing did.
+	Kept *journal.Kept
 	// Notes are what Kubernetes' events say about a Job or pod that does not start, newest first.
 	Notes []string
 

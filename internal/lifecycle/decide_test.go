@@ -40,6 +40,14 @@ func over(reason string) *testutil.RunWrapper {
 	return begun().Truth(phase, status, reason, "It is over.").Completed(ago(10 * time.Second))
 }
 
+// madeBySchedule makes the run one of a schedule, whose end was recorded at a time.
+func madeBySchedule(recorded time.Time) func(*lifecycle.Input) {
+	return func(in *lifecycle.Input) {
+		in.Run.Spec.Trigger = &v1alpha1.Trigger{Type: v1alpha1.TriggerSchedule, ScheduleRef: &v1alpha1.ScheduleReference{Name: "s"}}
+		in.Run.Status.Conditions[0].LastTransitionTime = metav1.NewTime(recorded)
+	}
+}
+
 func cancelling() *testutil.RunWrapper {
 	return begun().Cancel().Truth(v1alpha1.PhaseRunning, metav1.ConditionUnknown, v1alpha1.ReasonCancelling, "Cancelled by spec.cancel.")
 }
@@ -109,6 +117,8 @@ func TestDecide(t *testing.T) {
 		"ttl not yet":            {"looked at again then", at(over("Succeeded").TTL(60)), lifecycle.Wait, yes, "Succeeded", "Succeeded", "", 50 * secs, false},
 		"ttl over":               {"the run goes", at(over("Succeeded").TTL(10)), lifecycle.DeleteRun, yes, "Succeeded", "Succeeded", "", 0, false},
 		"ttl 0":                  {"at once", at(over("Succeeded").TTL(0)), lifecycle.DeleteRun, yes, "Succeeded", "Succeeded", "", 0, false},
+		"ttl of schedule":        {"the schedule has to hear of it first", at(over("Succeeded").TTL(0)).with(madeBySchedule(now)), lifecycle.Wait, yes, "Succeeded", "Succeeded", "", 30 * secs, false},
+		"ttl of schedule over":   {"it had the time to", at(over("Succeeded").TTL(0)).with(madeBySchedule(ago(31 * secs))), lifecycle.DeleteRun, yes, "Succeeded", "Succeeded", "", 0, false},
 		"ttl of job":             {"as the project was when the run began", at(over("Succeeded")).job(job().Annotate(v1alpha1.AnnotationTTL, "10").Has(batchv1.JobComplete, "", "")), lifecycle.DeleteRun, yes, "Succeeded", "Succeeded", "", 0, false},
 		"ttl of job broken":      {"fault 20", at(over("Succeeded")).job(job().Annotate(v1alpha1.AnnotationTTL, "soon").Has(batchv1.JobComplete, "", "")), lifecycle.Wait, yes, "Succeeded", "Succeeded", "", 0, false},
 		"ttl after outliving":    {"the Job is stopped before the run goes", at(over("StartTimeout").TTL(0)).job(job()), lifecycle.DeleteJob, no, "StartTimeout", "Failed", "", 0, false},

@@ -26,7 +26,7 @@ func ended(in Input) (Decision, bool) {
 	if c, ok := jobCondition(in.Job, batchv1.JobFailureTarget, batchv1.JobFailed); ok && c.Reason == batchv1.JobReasonDeadlineExceeded {
 		return timedOut(in), true
 	}
-	if _, stopping := stopReason(in); stopping && !JobFinished(in.Job) && !finalAnswer(in.Pods) {
+	if _, stopping := stopReason(in); stopping && !JobFinished(in.Job) && !finalAnswer(in) {
 		return Decision{}, false
 	}
 	if d, ok := endedByAnswer(in); ok {
@@ -41,14 +41,15 @@ func ended(in Input) (Decision, bool) {
 	return Decision{}, false
 }
 
-// endedBySuccess finds a pod whose runner exited 0, which it does only when every command ended well.
+// endedBySuccess finds a pod whose runner said that every command ended well, to the collector or by exiting 0.
 func endedBySuccess(in Input) (Decision, bool) {
 	for _, p := range slices.Backward(in.Pods) {
-		code, ok := attempt.ExitCode(p)
-		if !ok || code != 0 {
+		code, exited := attempt.ExitCode(p)
+		r := in.Reports[p.Name]
+		if !exited && (r == nil || r.Outcome != journal.Succeeded) || exited && code != 0 {
 			continue
 		}
-		if r := in.Reports[p.Name]; r != nil {
+		if r != nil {
 			return succeeded(successMessage(r)), true
 		}
 		return succeeded("Succeeded; the runner's report could not be read."), true
@@ -68,14 +69,16 @@ func successMessage(r *journal.Report) string {
 	return message + "."
 }
 
-// endedByAnswer finds a pod whose runner exited with a code that no other pod would change.
+// endedByAnswer finds a pod whose runner gave an answer that no other pod would change, to the collector or by its exit
+// code.
 func endedByAnswer(in Input) (Decision, bool) {
 	for _, p := range slices.Backward(in.Pods) {
-		code, container, ok := attempt.FinalCode(p)
+		r := in.Reports[p.Name]
+		code, container, ok := attempt.FinalCode(p, r)
 		if !ok {
 			continue
 		}
-		if r := in.Reports[p.Name]; r != nil && r.Message != "" {
+		if r != nil && r.Message != "" {
 			return failed(reasonOfCode(code), text.Sentence(r.Message)), true
 		}
 		return failed(reasonOfCode(code), text.Sentence(fmt.Sprintf("Container %s ended with exit code %d and no report", container, code))), true
@@ -83,8 +86,8 @@ func endedByAnswer(in Input) (Decision, bool) {
 	return Decision{}, false
 }
 
-func finalAnswer(pods []*corev1.Pod) bool {
-	return slices.ContainsFunc(pods, func(p *corev1.Pod) bool { _, _, ok := attempt.FinalCode(p); return ok })
+func finalAnswer(in Input) bool {
+	return slices.ContainsFunc(in.Pods, func(p *corev1.Pod) bool { _, _, ok := attempt.FinalCode(p, in.Reports[p.Name]); return ok })
 }
 
 func reasonOfCode(code int32) string {

@@ -28,6 +28,9 @@ func alreadyOver(in Input) (Decision, bool) {
 		return d, true
 	}
 	if left, limited := timeToLive(in); limited {
+		if t := in.Run.Spec.Trigger; t != nil && t.ScheduleRef != nil {
+			left = max(left, c.LastTransitionTime.Add(told).Sub(in.Now))
+		}
 		if left > 0 {
 			d.Again = left
 		} else {
@@ -36,6 +39,10 @@ func alreadyOver(in Input) (Decision, bool) {
 	}
 	return d, true
 }
+
+// told is how long a run that a schedule made is kept at least, counted from when its end was recorded: the schedule has
+// to hear of it, or it would make the run again.
+const told = 30 * time.Second
 
 // endedByOperator says that the run's end was the operator's decision, so that its Job may still be at work.
 func endedByOperator(reason string) bool {

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/journal"
 )
 
 const (
@@ -29,10 +31,15 @@ func progress(in Input) Decision {
 		return unknown(v1alpha1.ReasonRunning, "The Job "+in.Job.Name+" is being deleted by someone else.")
 	}
 	pod := newestAlive(in.Pods)
-	if pod != nil && attempt.Running(pod) {
+	if pod != nil && (attempt.Running(pod) || begun(in, pod)) {
 		return running(in, pod)
 	}
 	return starting(in, pod)
+}
+
+// begun reports whether the pod's runner has said that it is there, which may be known before kubelet says so.
+func begun(in Input, pod *corev1.Pod) bool {
+	return in.Kept != nil && slices.ContainsFunc(in.Kept.Attempts, func(a journal.AttemptState) bool { return a.Pod == pod.Name })
 }
 
 func running(in Input, pod *corev1.Pod) Decision {

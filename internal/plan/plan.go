@@ -27,6 +27,8 @@ const (
 	ProfilesDir = "/var/run/dbtoperator.dev/profiles"
 	// TokensDir holds one file per projected token, named as the token is.
 	TokensDir = "/var/run/secrets/dbtoperator.dev/tokens"
+	// CollectorToken is the token that the pod shows to the collector. Kubelet renews it.
+	CollectorToken = "/var/run/secrets/dbtoperator.dev/collector/token"
 	// GitCredentialsDir holds the Secret of DbtProject.spec.source.git.credentialsSecretRef, in the init container only.
 	GitCredentialsDir = "/var/run/secrets/dbtoperator.dev/git"
 	// TerminationLog is the file kubelet reads the report from.
@@ -56,8 +58,28 @@ type Plan struct {
 	LogFormat string `json:"logFormat,omitempty"`
 	// GracePeriodSeconds is how long the pod has between TERM and KILL.
 	GracePeriodSeconds int64 `json:"gracePeriodSeconds,omitempty"`
+	// Collector is where the run's journal, log and artifacts go; nil when the operator keeps none.
+	Collector *Collector `json:"collector,omitempty"`
+	// RetryNodes says how often, and after how many seconds, nodes that failed are run again in the same pod.
+	RetryNodes RetryNodes `json:"retryNodes,omitzero"`
+	// ResumeFrom says that the run goes on from the failures of another run, whose journal the collector gives.
+	ResumeFrom bool `json:"resumeFrom,omitempty"`
 	// SecretEnv names the variables whose values are redacted from everything the pod prints or reports.
 	SecretEnv []string `json:"secretEnv,omitempty"`
+}
+
+// Collector is how a pod reaches the operator's collector.
+type Collector struct {
+	// URL is the base of all requests, such as "https://collector.dbt-operator-system.svc:9443".
+	URL string `json:"url"`
+	// CA are the PEM certificates of the authorities that sign the collector's own; they alone are trusted.
+	CA string `json:"ca"`
+}
+
+// RetryNodes says how nodes that failed are run again in the same pod.
+type RetryNodes struct {
+	Limit        int32 `json:"limit,omitempty"`
+	DelaySeconds int32 `json:"delaySeconds,omitempty"`
 }
 
 // LogFormat values.
@@ -73,6 +95,8 @@ type Identity struct {
 	UID       string `json:"uid"`
 	// Project is the DbtProject's name, empty for an inline project.
 	Project string `json:"project,omitempty"`
+	// ScheduledTime is the tick of a scheduled run, in RFC 3339 and UTC; empty for others.
+	ScheduledTime string `json:"scheduledTime,omitempty"`
 }
 
 // Source is a union: exactly one member is set.

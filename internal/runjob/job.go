@@ -3,6 +3,7 @@ package runjob
 import (
 	"maps"
 	"strconv"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -33,6 +34,8 @@ type Options struct {
 	// OperatorPullPolicy is when OperatorImage is pulled; empty is Kubernetes' own rule.
 	OperatorPullPolicy corev1.PullPolicy
 	Delivery           Delivery
+	// Collector is how pods reach the operator's collector, nil when it has none.
+	Collector *plan.Collector
 }
 
 // ContainerName is the name of dbt's container; PrepareContainerName and InstallContainerName those of init containers.
@@ -141,7 +144,7 @@ func podMeta(run *v1alpha1.DbtRun, r *Resolved, pod *v1alpha1.PodSettings) metav
 }
 
 // planOf returns what the runner is told.
-func planOf(run *v1alpha1.DbtRun, r *Resolved) (plan.Plan, error) {
+func planOf(run *v1alpha1.DbtRun, r *Resolved, opts Options) (plan.Plan, error) {
 	p := plan.Plan{
 		Version:            plan.Version,
 		Run:                plan.Identity{Namespace: run.Namespace, Name: run.Name, UID: string(run.UID)},
@@ -153,9 +156,15 @@ func planOf(run *v1alpha1.DbtRun, r *Resolved) (plan.Plan, error) {
 		LogFormat:          string(r.Project.LogFormat),
 		GracePeriodSeconds: r.GracePeriod,
 		SecretEnv:          secretEnv(r.Project.Env),
+		Collector:          opts.Collector,
+		RetryNodes:         r.RetryNodes,
+		ResumeFrom:         run.Spec.ResumeFrom != nil,
 	}
 	if r.Generation > 0 {
 		p.Run.Project = r.Name
+	}
+	if t := run.Spec.Trigger; t != nil && t.ScheduledTime != nil {
+		p.Run.ScheduledTime = t.ScheduledTime.UTC().Format(time.RFC3339)
 	}
 	if r.Project.Profiles != nil {
 		p.ProfilesDir = plan.ProfilesDir

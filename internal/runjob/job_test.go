@@ -7,10 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
@@ -46,6 +48,8 @@ func TestBuild(t *testing.T) {
 	byImage := runjob.Options{OperatorImage: "registry.example.com/dbt-operator:1", Delivery: runjob.DeliverByImageVolume}
 	byInit := byImage
 	byInit.Delivery = runjob.DeliverByInitContainer
+	reporting := byInit
+	reporting.Collector = &plan.Collector{URL: "https://collector.dbt-operator-system.svc:9443", CA: "-----BEGIN CERTIFICATE-----\n"}
 	run := func() *testutil.RunWrapper {
 		return testutil.MakeDbtRun("nightly").Namespace("analytics").UID("11111111-2222-3333-4444-555555555555").Project("shop")
 	}
@@ -82,6 +86,7 @@ func TestBuild(t *testing.T) {
 		"configmap":            {"no init container, files in folders", run(), project().ConfigMap("shop", v1alpha1.KeyToPath{Key: "a", Path: "models/a.sql"}), byImage},
 		"git-anonymous":        {"dbt's container fetches itself", run().Revision("refs/pull/1/head"), project().Git("https://git.example.com/shop.git"), byImage},
 		"everything-init":      {"every field", run().Command("dbt seed", `run --vars '{"a": 1}'`).Var("b", `[1]`).Target("ci").Timeout(600).StartTimeout(60).TTL(3600).RetryPods(1), everything, byInit},
+		"reporting":            {"a token of its own for the collector, in prepare too", run().RetryNodes(2, 60).ResumeFrom("before"), project().Git("https://git.example.com/shop.git").GitSecret("git"), reporting},
 		"everything-image":     {"credentials ask for an init container even so", run(), everything, byImage},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -160,6 +165,27 @@ func TestPlanIsNotExpanded(t *testing.T) {
 		}
 		if vars["a"] != "$(PASSWORD) $$5" || p.Commands[0][2] != "$(PASSWORD)" {
 			t.Errorf("the plan holds %q and %q", vars["a"], p.Commands[0])
+		}
+	}
+}
+
+// The tick of a scheduled run reaches the runner; a run of somebody's own has none.
+func TestPlanHasTheScheduledTime(t *testing.T) {
+	at := metav1.NewTime(time.Date(2026, 11, 24, 7, 0, 0, 0, time.FixedZone("", 3600)))
+	for want, trigger := range map[string]*v1alpha1.Trigger{
+		"2026-11-24T06:00:00Z": {Type: v1alpha1.TriggerSchedule, ScheduledTime: &at},
+		"":                     {Type: v1alpha1.TriggerManual},
+	} {
+		run := testutil.MakeDbtRun("r").Project("shop").Obj()
+		run.Spec.Trigger = trigger
+		job, err := runjob.Build(run, runjob.Resolve(run, testutil.MakeDbtProject("shop").Obj(), [][]string{{"build"}}), runjob.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		env := job.Spec.Template.Spec.Containers[0].Env
+		p, err := plan.Decode(env[len(env)-1].Value)
+		if err != nil || p.Run.ScheduledTime != want {
+			t.Errorf("got %q, %v; want %q", p.Run.ScheduledTime, err, want)
 		}
 	}
 }

@@ -19,7 +19,7 @@ func podTemplate(run *v1alpha1.DbtRun, r *Resolved, opts Options) (*corev1.PodTe
 	if settings == nil {
 		settings = &v1alpha1.PodSettings{}
 	}
-	p, err := planOf(run, r)
+	p, err := planOf(run, r, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func podTemplate(run *v1alpha1.DbtRun, r *Resolved, opts Options) (*corev1.PodTe
 			TerminationGracePeriodSeconds: ptr.To(r.GracePeriod),
 			SecurityContext:               podSecurity(),
 			InitContainers:                initContainers(r, opts, planEnv),
-			Containers:                    []corev1.Container{dbtContainer(r, settings, planEnv)},
+			Containers:                    []corev1.Container{dbtContainer(r, settings, opts, planEnv)},
 			Volumes:                       volumes(r, settings, opts),
 			ImagePullSecrets:              pullSecrets(settings.ImagePullSecrets),
 			NodeSelector:                  settings.NodeSelector,
@@ -77,7 +77,7 @@ func containerSecurity() *corev1.SecurityContext {
 	}
 }
 
-func dbtContainer(r *Resolved, settings *v1alpha1.PodSettings, planEnv corev1.EnvVar) corev1.Container {
+func dbtContainer(r *Resolved, settings *v1alpha1.PodSettings, opts Options, planEnv corev1.EnvVar) corev1.Container {
 	project := r.Project.DeepCopy()
 	return corev1.Container{
 		Name:            ContainerName,
@@ -89,7 +89,7 @@ func dbtContainer(r *Resolved, settings *v1alpha1.PodSettings, planEnv corev1.En
 		EnvFrom:         project.EnvFrom,
 		Resources:       settings.Resources,
 		SecurityContext: containerSecurity(),
-		VolumeMounts:    mounts(r),
+		VolumeMounts:    mounts(r, opts),
 		// A runner that is killed writes no report: then the last lines of its log are better than nothing.
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 	}
@@ -128,6 +128,10 @@ func initContainers(r *Resolved, opts Options, planEnv corev1.EnvVar) []corev1.C
 			corev1.VolumeMount{Name: volumeWorkspace, MountPath: plan.Workspace},
 			corev1.VolumeMount{Name: volumeTmp, MountPath: "/tmp"},
 			corev1.VolumeMount{Name: volumeGit, MountPath: plan.GitCredentialsDir, ReadOnly: true})
+		if opts.Collector != nil {
+			// Another attempt asks which commit the first one pinned.
+			c.VolumeMounts = append(c.VolumeMounts, collectorMount())
+		}
 	}
 	return []corev1.Container{c}
 }

@@ -9,12 +9,15 @@ import (
 	"k8s.io/utils/ptr"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/plan"
 )
 
 // Defaults that the CRD's markers state as well; they are repeated here for objects that no API server defaulted.
 const (
 	defaultStartTimeout = 900
 	defaultRetryPods    = 3
+	defaultRetryNodes   = 1
+	defaultRetryDelay   = 30
 	defaultGracePeriod  = 60
 	defaultAccount      = "default"
 )
@@ -33,6 +36,7 @@ type Resolved struct {
 	Timeout      *time.Duration
 	StartTimeout time.Duration
 	RetryPods    int32
+	RetryNodes   plan.RetryNodes
 	GracePeriod  int64
 	TTL          *time.Duration
 
@@ -53,16 +57,24 @@ func Resolve(run *v1alpha1.DbtRun, project *v1alpha1.DbtProject, commands [][]st
 	r.Timeout = seconds(first(run.Spec.TimeoutSeconds, defaults.TimeoutSeconds))
 	r.StartTimeout = ptr.Deref(seconds(first(run.Spec.StartTimeoutSeconds, defaults.StartTimeoutSeconds)), defaultStartTimeout*time.Second)
 	r.TTL = seconds(first(run.Spec.TTLSecondsAfterFinished, defaults.TTLSecondsAfterFinished))
-	r.RetryPods = ptr.Deref(defaults.Retry.Pods, defaultRetryPods)
+	retry := defaults.Retry
 	if run.Spec.Retry != nil {
-		r.RetryPods = ptr.Deref(run.Spec.Retry.Pods, defaultRetryPods)
+		retry = *run.Spec.Retry
 	}
+	r.RetryPods, r.RetryNodes = ptr.Deref(retry.Pods, defaultRetryPods), retryNodes(retry.Nodes)
 	r.GracePeriod = defaultGracePeriod
 	if r.Project.Pod != nil {
 		r.GracePeriod = ptr.Deref(r.Project.Pod.TerminationGracePeriodSeconds, defaultGracePeriod)
 	}
 	r.Policy, r.Group = concurrency(r, project != nil)
 	return r
+}
+
+func retryNodes(n *v1alpha1.NodeRetry) plan.RetryNodes {
+	if n == nil {
+		return plan.RetryNodes{}
+	}
+	return plan.RetryNodes{Limit: ptr.Deref(n.Limit, defaultRetryNodes), DelaySeconds: ptr.Deref(n.DelaySeconds, defaultRetryDelay)}
 }
 
 // concurrency returns the policy and group of a run. The default group is the project and the target; its separator

@@ -1,11 +1,14 @@
 package runjob
 
 import (
+	"path"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/journal"
 	"github.com/dbt-operator/dbt-operator/internal/plan"
 )
 
@@ -18,6 +21,7 @@ const (
 	volumeProfiles  = "profiles"
 	volumeTokens    = "tokens"
 	volumeGit       = "git-credentials"
+	volumeCollector = "collector"
 	userPrefix      = "volume-"
 )
 
@@ -54,13 +58,16 @@ func volumes(r *Resolved, settings *v1alpha1.PodSettings, opts Options) []corev1
 	if name := gitSecret(r.Project); name != "" {
 		out = append(out, corev1.Volume{Name: volumeGit, VolumeSource: secretSource(name)})
 	}
+	if opts.Collector != nil {
+		out = append(out, collectorVolume())
+	}
 	for _, v := range r.Project.Volumes {
 		out = append(out, corev1.Volume{Name: userPrefix + v.Name, VolumeSource: userSource(v)})
 	}
 	return out
 }
 
-func mounts(r *Resolved) []corev1.VolumeMount {
+func mounts(r *Resolved, opts Options) []corev1.VolumeMount {
 	out := []corev1.VolumeMount{
 		{Name: volumeRunner, MountPath: plan.RunnerDir, ReadOnly: true},
 		{Name: volumeWorkspace, MountPath: plan.Workspace},
@@ -74,6 +81,9 @@ func mounts(r *Resolved) []corev1.VolumeMount {
 	}
 	if len(r.Project.Tokens) > 0 {
 		out = append(out, corev1.VolumeMount{Name: volumeTokens, MountPath: plan.TokensDir, ReadOnly: true})
+	}
+	if opts.Collector != nil {
+		out = append(out, collectorMount())
 	}
 	for _, v := range r.Project.Volumes {
 		readOnly := ptr.Deref(v.ReadOnly, false) || v.ConfigMap != nil || v.Secret != nil || v.Image != nil
@@ -129,6 +139,20 @@ func tokensVolume(tokens []v1alpha1.Token) corev1.Volume {
 		}})
 	}
 	return corev1.Volume{Name: volumeTokens, VolumeSource: corev1.VolumeSource{Projected: src}}
+}
+
+// collectorVolume holds the pod's token for the collector: of an audience of its own, so that it is good for nothing else.
+func collectorVolume() corev1.Volume {
+	return corev1.Volume{Name: volumeCollector, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
+		DefaultMode: ptr.To(fileMode),
+		Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{
+			Audience: journal.Audience, ExpirationSeconds: ptr.To[int64](3600), Path: path.Base(plan.CollectorToken),
+		}}},
+	}}}
+}
+
+func collectorMount() corev1.VolumeMount {
+	return corev1.VolumeMount{Name: volumeCollector, MountPath: path.Dir(plan.CollectorToken), ReadOnly: true}
 }
 
 func secretSource(name string) corev1.VolumeSource {

@@ -25,10 +25,16 @@ func (f folders) empty() string { return filepath.Join(f.workspace, "empty") }
 // fetched is the file in which `prepare` tells `run` what it fetched.
 func (f folders) fetched() string { return filepath.Join(f.workspace, "fetched.json") }
 
+// artifacts holds the files that are to be kept, redacted, under the names they are kept by.
+func (f folders) artifacts() string { return filepath.Join(f.workspace, "artifacts") }
+
+// resume is where `dbt retry` finds what was done before.
+func (f folders) resume() string { return filepath.Join(f.workspace, "resume") }
+
 // owned are variables of dbt's process that the runner sets or removes; what the image or the project says is dropped.
 var owned = []string{
 	plan.EnvVar, "HOME", "TMPDIR", "PWD",
-	"DBT_TARGET_PATH", "DBT_PROFILES_DIR", "DBT_PROJECT_DIR",
+	"DBT_TARGET_PATH", "DBT_PROFILES_DIR", "DBT_PROJECT_DIR", "DBT_SCHEDULED_TIME",
 	"DBT_SEND_ANONYMOUS_USAGE_STATS", "DBT_USE_COLORS", "DBT_USE_COLORS_FILE", "PYTHONDONTWRITEBYTECODE", "PYTHON_DOTENV_DISABLED", "RUST_BACKTRACE",
 }
 
@@ -43,6 +49,9 @@ func environment(container []string, f folders, id plan.Identity) []string {
 		}
 		return slices.Contains(owned, name) || strings.HasPrefix(name, "DBT_LOG_") || strings.HasPrefix(name, "DBT_ENV_CUSTOM_ENV_RUN_")
 	})
+	if id.ScheduledTime != "" {
+		env = append(env, "DBT_SCHEDULED_TIME="+id.ScheduledTime)
+	}
 	return append(env,
 		"HOME="+f.home(),
 		"TMPDIR=/tmp",

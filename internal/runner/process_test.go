@@ -316,7 +316,9 @@ func TestEnvironment(t *testing.T) {
 		"DBT_TARGET_PATH=/x", "DBT_PROFILES_DIR=/x", "DBT_PROJECT_DIR=/x", "DBT_LOG_PATH=/x", "DBT_LOG_FORMAT=text", "DBT_LOG_LEVEL=none",
 		"DBT_ENGINE_TARGET_PATH=/x", "DBT_ENGINE_PROFILES_DIR=/x", "DBT_ENGINE_PROJECT_DIR=/x", "DBT_ENGINE_LOG_PATH=/x", "DBT_ENGINE_LOG_FORMAT=text",
 		"DBT_SEND_ANONYMOUS_USAGE_STATS=true", "DBT_ENV_CUSTOM_ENV_RUN_NAME=forged", "DBT_ENV_CUSTOM_ENV_TEAM=core", "DBT_WARN_ERROR=1",
+		"DBT_SCHEDULED_TIME=forged",
 	)
+	p.plan.Run.ScheduledTime = "2026-11-24T06:00:00Z"
 	p.run()
 	seen := p.dbt.invocations()
 	if len(seen) != 1 {
@@ -335,6 +337,7 @@ func TestEnvironment(t *testing.T) {
 		"PYTHONDONTWRITEBYTECODE": "1", "PYTHON_DOTENV_DISABLED": "1", "RUST_BACKTRACE": "0",
 		"DBT_ENV_CUSTOM_ENV_RUN_NAME": "nightly", "DBT_ENV_CUSTOM_ENV_RUN_NAMESPACE": "shop", "DBT_ENV_CUSTOM_ENV_RUN_UID": "0c7a",
 		"DBT_ENV_CUSTOM_ENV_RUN_PROJECT": "jaffle", "DBT_ENV_CUSTOM_ENV_TEAM": "core",
+		"DBT_SCHEDULED_TIME": "2026-11-24T06:00:00Z",
 	}
 	for name, value := range want {
 		if got, _ := seen[0].getenv(name); got != value || names[name] != 1 {

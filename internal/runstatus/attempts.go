@@ -1,6 +1,8 @@
 package runstatus
 
 import (
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -24,11 +26,16 @@ func attempts(recorded []v1alpha1.Attempt, in Input) []v1alpha1.Attempt {
 	there := map[string]bool{}
 	for _, p := range in.Pods {
 		there[p.Name] = true
-		if !attempt.Running(p) && !attempt.Ended(p) {
+		begun := begunAt(in.Kept, p.Name)
+		if !attempt.Running(p) && !attempt.Ended(p) && begun == nil {
 			continue
 		}
-		a := attemptOf(p, in.Reports[p.Name])
+		a := attemptOf(p, in.Reports[p.Name], in.Now)
+		if a.StartTime == nil {
+			a.StartTime = begun
+		}
 		if i := indexOf(out, p.Name); i >= 0 {
+			a.StartTime = earliest(out[i].StartTime, a.StartTime)
 			out[i] = a
 		} else {
 			out = append(out, a)
@@ -46,6 +53,28 @@ func attempts(recorded []v1alpha1.Attempt, in Input) []v1alpha1.Attempt {
 	return out
 }
 
+// begunAt returns when a pod's runner said that it had begun, nil when it has not.
+func begunAt(kept *journal.Kept, pod string) *metav1.Time {
+	if kept == nil {
+		return nil
+	}
+	for _, a := range kept.Attempts {
+		if a.Pod == pod {
+			return millis(a.Begin)
+		}
+	}
+	return nil
+}
+
+// earliest keeps a start that was recorded: kubelet and the runner disagree by parts of a second, and a status that
+// follows both is written twice.
+func earliest(recorded, now *metav1.Time) *metav1.Time {
+	if recorded != nil {
+		return recorded
+	}
+	return now
+}
+
 func indexOf(list []v1alpha1.Attempt, pod string) int {
 	for i := range list {
 		if list[i].Pod == pod {
@@ -55,7 +84,7 @@ func indexOf(list []v1alpha1.Attempt, pod string) int {
 	return -1
 }
 
-func attemptOf(p *corev1.Pod, r *journal.Report) v1alpha1.Attempt {
+func attemptOf(p *corev1.Pod, r *journal.Report, now time.Time) v1alpha1.Attempt {
 	a := v1alpha1.Attempt{Pod: p.Name, Node: p.Spec.NodeName}
 	c := attempt.Dbt(p)
 	if c != nil && c.State.Running != nil {
@@ -71,5 +100,9 @@ func attemptOf(p *corev1.Pod, r *journal.Report) v1alpha1.Attempt {
 		a.ExitCode = ptr.To(t.ExitCode)
 	}
 	a.Reason = attempt.Reason(p, r)
+	if a.Reason != "" && a.ExitCode == nil && r != nil && !attempt.Ended(p) {
+		// Its runner has said how it ended; the pod is about to.
+		a.ExitCode, a.EndTime = ptr.To(int32(r.Outcome.ExitCode())), ptr.To(metav1.NewTime(now))
+	}
 	return a
 }

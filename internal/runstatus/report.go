@@ -31,7 +31,7 @@ func setReport(s *v1alpha1.DbtRunStatus, r *journal.Report) {
 	for _, c := range r.Commands[:min(len(r.Commands), 21)] {
 		s.Commands = append(s.Commands, v1alpha1.CommandStatus{
 			Command: cut(c.Command, 512), InvocationID: cut(c.InvocationID, 64),
-			StartTime: millis(c.Start), EndTime: millis(c.End), ExitCode: exitCode(c),
+			StartTime: millis(c.Start), EndTime: millis(c.End), ExitCode: exitCode(c), Note: cut(c.Note, 512),
 		})
 	}
 	res := r.Results
@@ -57,8 +57,28 @@ func setReport(s *v1alpha1.DbtRunStatus, r *journal.Report) {
 			UniqueID: cut(n.UniqueID, 512), Seconds: strconv.FormatFloat(max(0, min(n.Seconds, 1e9)), 'f', 3, 64),
 		})
 	}
-	s.Lineage = lineage(r.Lineage)
+	if l := lineage(r.Lineage); l != nil {
+		s.Lineage = l
+	}
 }
+
+// setProgress records how far the run is. One that is over has no node that runs.
+func setProgress(s *v1alpha1.DbtRunStatus, r *journal.Report) {
+	total := max(natural(r.Selected), natural(r.Finished))
+	if total == 0 {
+		return
+	}
+	s.Progress = &v1alpha1.Progress{Total: total, Done: natural(r.Finished)}
+	if s.Phase.Finished() {
+		return
+	}
+	for _, id := range r.Running[:min(len(r.Running), maxRunning)] {
+		s.Progress.Running = append(s.Progress.Running, cut(id, 512))
+	}
+}
+
+// maxRunning is how many running nodes a status names.
+const maxRunning = 10
 
 func exitCode(c journal.Command) *int32 {
 	if c.End == 0 {
@@ -108,6 +128,8 @@ func bound(s *v1alpha1.DbtRunStatus) {
 			l.Graph, l.Truncated = l.Graph[:len(l.Graph)*3/4], true
 		case l != nil && len(l.Outputs)+len(l.Inputs) > 0:
 			l.Outputs, l.Inputs, l.Truncated = l.Outputs[:len(l.Outputs)/2], l.Inputs[:len(l.Inputs)/2], true
+		case s.Log != nil && len(s.Log.Tail) > leastMessage:
+			s.Log.Tail = tail(s.Log.Tail[len(s.Log.Tail)/2:])
 		case len(s.Failures) > 1:
 			s.Failures = s.Failures[:len(s.Failures)/2]
 		case len(s.Commands) > 1:
@@ -117,7 +139,9 @@ func bound(s *v1alpha1.DbtRunStatus) {
 		case len(s.Message) > leastMessage:
 			s.Message = cut(s.Message, len(s.Message)/2)
 			for i := range s.Conditions {
-				s.Conditions[i].Message = s.Message
+				if c := &s.Conditions[i]; c.Type != v1alpha1.ConditionResultsAvailable {
+					c.Message = s.Message
+				}
 			}
 		default:
 			return

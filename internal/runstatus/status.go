@@ -25,6 +25,10 @@ type Input struct {
 	Job     *batchv1.Job
 	Pods    []*corev1.Pod
 	Reports map[string]*journal.Report
+	// Keeps says that there is a collector, Kept what it has of the run, nil for nothing; KeptErr is why it cannot say.
+	Keeps   bool
+	Kept    *journal.Kept
+	KeptErr error
 
 	Truth conditions.Truth
 	Phase v1alpha1.Phase
@@ -41,7 +45,13 @@ func Compute(in Input) v1alpha1.DbtRunStatus {
 	s.Message = in.Truth.Message
 	conditions.SetSucceeded(&s.Conditions, in.Run.Generation, in.Now, in.Truth)
 	if wasOver {
-		// A late cancel or a new time to live changes the generation alone: the end was recorded once and is final.
+		// A late cancel or a new time to live changes the generation alone: the end was recorded once and is final. What
+		// comes after it are the files that the run left, and the image where kubelet was slower than the run.
+		if in.Keeps {
+			setRevision(&s, in.Pods)
+			setKept(&s, in)
+			bound(&s)
+		}
 		return s
 	}
 	setProject(&s, in)
@@ -50,10 +60,12 @@ func Compute(in Input) v1alpha1.DbtRunStatus {
 	}
 	s.Attempts = attempts(s.Attempts, in)
 	setRevision(&s, in.Pods)
-	if r := newestReport(in); r != nil {
+	if r := best(in); r != nil {
 		setReport(&s, r)
+		setProgress(&s, r)
 	}
 	setTimes(&s, in)
+	setKept(&s, in)
 	bound(&s)
 	return s
 }
@@ -130,12 +142,12 @@ func endOfNewest(list []v1alpha1.Attempt, pods []*corev1.Pod) *metav1.Time {
 	return list[len(list)-1].EndTime
 }
 
-// newestReport returns what the newest runner that reported said.
-func newestReport(in Input) *journal.Report {
+// newestReport returns what the newest runner that reported said, and which pod it ran in.
+func newestReport(in Input) (pod int, r *journal.Report) {
 	for i := len(in.Pods) - 1; i >= 0; i-- {
 		if r := in.Reports[in.Pods[i].Name]; r != nil {
-			return r
+			return i, r
 		}
 	}
-	return nil
+	return -1, nil
 }

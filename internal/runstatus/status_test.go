@@ -81,6 +81,7 @@ func TestComputeWholeStatus(t *testing.T) {
 			{Command: "build", InvocationID: "i", StartTime: at(time.Unix(1, 0).UTC()), EndTime: at(time.Unix(2, 0).UTC()), ExitCode: testutil.Ptr[int32](1)},
 			{Command: "test", StartTime: at(time.Unix(3, 0).UTC())},
 		},
+		Progress: &v1alpha1.Progress{Total: 3, Done: 2},
 		Results:  &v1alpha1.Results{Success: 1, Fail: 1, Error: 2, Skipped: 1},
 		Failures: []v1alpha1.Failure{{UniqueID: "model.a", ResourceType: "model", Status: "error", Message: "m", Path: "p"}},
 		Slowest:  []v1alpha1.NodeDuration{{UniqueID: "model.a", Seconds: "1.500"}},

@@ -112,6 +112,21 @@ func (w *RunWrapper) RetryPods(n int32) *RunWrapper {
 	return w
 }
 
+// RetryNodes sets how often, and after how many seconds, failed nodes are run again.
+func (w *RunWrapper) RetryNodes(limit, delay int32) *RunWrapper {
+	if w.Spec.Retry == nil {
+		w.Spec.Retry = &v1alpha1.Retry{}
+	}
+	w.Spec.Retry.Nodes = &v1alpha1.NodeRetry{Limit: ptr.To(limit), DelaySeconds: ptr.To(delay)}
+	return w
+}
+
+// ResumeFrom names the run to go on from.
+func (w *RunWrapper) ResumeFrom(name string) *RunWrapper {
+	w.Spec.ResumeFrom = &v1alpha1.RunReference{Name: name}
+	return w
+}
+
 // Job records the run's Job in its status.
 func (w *RunWrapper) Job(name, uid string) *RunWrapper {
 	w.Status.Job = &v1alpha1.JobReference{Name: name, UID: types.UID(uid)}
@@ -141,3 +156,9 @@ func Cancel(run *v1alpha1.DbtRun) { run.Spec.Cancel = ptr.To(true) }
 
 // Ptr returns a pointer to a value.
 func Ptr[T any](v T) *T { return &v }
+
+// NoProject takes the DbtProject's name away.
+func (w *RunWrapper) NoProject() *RunWrapper {
+	w.Spec.ProjectRef = nil
+	return w
+}

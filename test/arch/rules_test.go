@@ -32,8 +32,9 @@ var rules = map[string]rule{
 
 	"cmd/manager": {
 		imports: []string{
-			"api/v1alpha1", "internal/controller", "internal/controller/dbtproject", "internal/controller/dbtrun",
-			"internal/metrics", "internal/runjob",
+			"api/v1alpha1", "internal/collector", "internal/collector/cert", "internal/controller", "internal/controller/dbtproject",
+			"internal/controller/dbtrun", "internal/controller/dbtschedule", "internal/controller/openlineage", "internal/metrics",
+			"internal/openlineage", "internal/openlineage/send", "internal/plan", "internal/runjob", "internal/store",
 		},
 		external: []string{"k8s.io/", "sigs.k8s.io/controller-runtime"},
 		never:    []string{module + "internal/runner"},
@@ -41,6 +42,31 @@ var rules = map[string]rule{
 	"cmd/runner": {
 		imports: []string{"internal/runner", "internal/plan", "internal/journal"},
 		never:   append([]string{module + "internal/controller", module + "api/"}, kubernetes...),
+	},
+
+	"internal/collector": {
+		imports: []string{
+			"api/v1alpha1", "internal/collector/access", "internal/collector/live", "internal/journal", "internal/metrics", "internal/store",
+		},
+		external: append([]string{
+			"sigs.k8s.io/controller-runtime", "k8s.io/utils/clock", "github.com/go-logr/logr", "golang.org/x/net/netutil",
+			"golang.org/x/sync/semaphore", "golang.org/x/time/rate",
+		}, objects...),
+		never: []string{module + "internal/controller", module + "internal/runner"},
+	},
+	"internal/collector/access": {
+		imports:  []string{"api/v1alpha1", "internal/journal"},
+		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/utils/clock", "golang.org/x/time/rate"}, objects...),
+		never:    []string{module + "internal/controller", module + "internal/runner"},
+	},
+	"internal/collector/cert": {
+		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),
+		never:    []string{module + "internal/controller", module + "internal/runner"},
+	},
+	"internal/collector/live": {
+		imports:  []string{"internal/dbt/text", "internal/journal", "internal/store"},
+		external: []string{"k8s.io/utils/clock"},
+		never:    append([]string{module + "internal/controller", module + "internal/runner"}, clients...),
 	},
 
 	"internal/controller": {
@@ -53,10 +79,24 @@ var rules = map[string]rule{
 		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),
 		never:    []string{module + "internal/runner"},
 	},
+	"internal/controller/openlineage": {
+		imports:  []string{"api/v1alpha1", "internal/journal", "internal/openlineage", "internal/openlineage/send", "internal/store"},
+		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/utils/clock"}, objects...),
+		never:    []string{module + "internal/runner"},
+	},
 	"internal/controller/dbtrun": {
 		imports: []string{
-			"api/v1alpha1", "internal/admission", "internal/attempt", "internal/conditions", "internal/journal",
-			"internal/lifecycle", "internal/metrics", "internal/runjob", "internal/runstatus", "internal/text",
+			"api/v1alpha1", "internal/admission", "internal/attempt", "internal/conditions", "internal/controller", "internal/journal",
+			"internal/lifecycle", "internal/metrics", "internal/plan", "internal/runjob", "internal/runstatus", "internal/text",
+		},
+		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),
+		never:    []string{module + "internal/runner"},
+	},
+
+	"internal/controller/dbtschedule": {
+		imports: []string{
+			"api/v1alpha1", "internal/admission", "internal/conditions", "internal/controller", "internal/history",
+			"internal/metrics", "internal/schedule", "internal/schedulestatus", "internal/text",
 		},
 		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),
 		never:    []string{module + "internal/runner"},
@@ -70,6 +110,7 @@ var rules = map[string]rule{
 		pure:     true,
 	},
 	"internal/conditions": {imports: []string{"api/v1alpha1"}, external: objects, never: clients, pure: true},
+	"internal/history":    {imports: []string{"api/v1alpha1"}, external: objects, never: clients, pure: true},
 	"internal/lifecycle": {
 		imports: []string{
 			"api/v1alpha1", "internal/attempt", "internal/conditions", "internal/journal", "internal/runjob", "internal/text",
@@ -88,7 +129,25 @@ var rules = map[string]rule{
 		never:    clients,
 		pure:     true,
 	},
-	"internal/text": {never: kubernetes, pure: true},
+	"internal/schedule": {
+		imports:  []string{"api/v1alpha1", "internal/admission"},
+		external: append([]string{"github.com/robfig/cron/v3"}, objects...),
+		never:    clients,
+		pure:     true,
+	},
+	"internal/schedulestatus": {
+		imports:  []string{"api/v1alpha1", "internal/conditions", "internal/schedule", "internal/text"},
+		external: objects,
+		never:    clients,
+		pure:     true,
+	},
+	"internal/store": {
+		imports:  []string{"internal/store/layout"},
+		external: []string{"gocloud.dev/blob", "gocloud.dev/gcerrors"},
+		never:    append([]string{module + "api/"}, kubernetes...),
+	},
+	"internal/store/layout": {never: append([]string{"net/http"}, kubernetes...), pure: true},
+	"internal/text":         {never: kubernetes, pure: true},
 
 	"internal/dbt": {
 		imports:  []string{"internal/dbt/text"},
@@ -96,10 +155,24 @@ var rules = map[string]rule{
 		never:    append([]string{"net/http"}, kubernetes...),
 	},
 	"internal/dbt/text": {never: append([]string{"net/http"}, kubernetes...), pure: true},
-	"internal/journal":  {imports: []string{"internal/dbt/text"}, never: append([]string{"net/http"}, kubernetes...), pure: true},
-	"internal/plan":     {never: append([]string{"net/http"}, kubernetes...), pure: true},
+	"internal/journal":  {imports: []string{"internal/dbt", "internal/dbt/text"}, never: append([]string{"net/http"}, kubernetes...), pure: true},
+	"internal/ship": {
+		imports: []string{"internal/journal"},
+		never:   append([]string{module + "internal/controller", module + "internal/runner", module + "api/", "os/exec"}, kubernetes...),
+	},
+	"internal/openlineage": {
+		imports:  []string{"internal/dbt", "internal/dbt/text", "internal/journal"},
+		external: []string{"github.com/google/uuid"},
+		never:    append([]string{"net/http"}, kubernetes...),
+		pure:     true,
+	},
+	"internal/openlineage/send": {
+		imports: []string{"internal/dbt/text", "internal/journal", "internal/openlineage"},
+		never:   append([]string{module + "internal/controller", module + "api/"}, kubernetes...),
+	},
+	"internal/plan": {never: append([]string{"net/http"}, kubernetes...), pure: true},
 	"internal/runner": {
-		imports:  []string{"internal/dbt", "internal/dbt/text", "internal/journal", "internal/plan", "internal/runner"},
+		imports:  []string{"internal/dbt", "internal/dbt/text", "internal/journal", "internal/plan", "internal/runner", "internal/ship"},
 		external: []string{"github.com/go-git/", "github.com/go-json-experiment/json", "go.yaml.in/yaml/v3", "golang.org/x/crypto/ssh", "golang.org/x/sys/"},
 		never:    append([]string{module + "internal/controller", module + "api/"}, kubernetes...),
 	},

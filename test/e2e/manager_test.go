@@ -57,7 +57,7 @@ func TestManagerDies(t *testing.T) {
 	}
 }
 
-// delivery changes how the manager brings the runner, and waits until the changed manager is the only one.
+// delivery changes how the manager brings the runner.
 func (w *world) delivery(from, to string) {
 	w.Helper()
 	w.deliveryIn(w.Context(), from, to)
@@ -65,22 +65,41 @@ func (w *world) delivery(from, to string) {
 
 func (w *world) deliveryIn(ctx context.Context, from, to string) {
 	w.Helper()
+	w.manager(ctx, to, func(args []string) []string {
+		i := slices.Index(args, from)
+		if i < 0 {
+			w.Skipf("the manager runs with %s", strings.Join(args, " "))
+		}
+		args[i] = to
+		return args
+	})
+}
+
+// argumentIn gives the manager one more argument, which comes last and so counts.
+func (w *world) argumentIn(ctx context.Context, argument string) {
+	w.Helper()
+	w.manager(ctx, argument, func(args []string) []string {
+		name, _, _ := strings.Cut(argument, "=")
+		args = slices.DeleteFunc(args, func(a string) bool { return strings.HasPrefix(a, name+"=") })
+		return append(args, argument)
+	})
+}
+
+// manager changes the manager's arguments, and waits until the changed manager is the only one.
+func (w *world) manager(ctx context.Context, what string, change func([]string) []string) {
+	w.Helper()
 	d := &appsv1.Deployment{}
 	key := client.ObjectKey{Namespace: system, Name: "manager"}
 	if err := cluster.Get(ctx, key, d); err != nil {
 		w.Fatal(err)
 	}
-	args := d.Spec.Template.Spec.Containers[0].Args
-	i := slices.Index(args, from)
-	if i < 0 {
-		w.Skipf("the manager runs with %s", strings.Join(args, " "))
-	}
 	before := d.DeepCopy()
-	args[i] = to
+	c := &d.Spec.Template.Spec.Containers[0]
+	c.Args = change(slices.Clone(c.Args))
 	if err := cluster.Patch(ctx, d, client.MergeFrom(before)); err != nil {
 		w.Fatal(err)
 	}
-	w.eventually("the manager with "+to, patience, func() (bool, string) {
+	w.eventually("the manager with "+what, patience, func() (bool, string) {
 		if err := cluster.Get(ctx, key, d); err != nil {
 			return false, err.Error()
 		}

@@ -9,7 +9,7 @@ import (
 
 // That the CRDs apply at all is proved by start; this proves that the API server then found nothing to say about them.
 func TestCRDsAreEstablished(t *testing.T) {
-	for _, name := range []string{"dbtprojects.dbtoperator.dev", "dbtruns.dbtoperator.dev"} {
+	for _, name := range []string{"dbtprojects.dbtoperator.dev", "dbtruns.dbtoperator.dev", "dbtschedules.dbtoperator.dev"} {
 		crd := &apiextensionsv1.CustomResourceDefinition{}
 		if err := admin.Get(t.Context(), types.NamespacedName{Name: name}, crd); err != nil {
 			t.Fatalf("reading CRD %s: %v", name, err)

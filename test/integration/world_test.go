@@ -28,6 +28,7 @@ import (
 	"github.com/dbt-operator/dbt-operator/internal/controller"
 	"github.com/dbt-operator/dbt-operator/internal/controller/dbtproject"
 	"github.com/dbt-operator/dbt-operator/internal/controller/dbtrun"
+	"github.com/dbt-operator/dbt-operator/internal/controller/dbtschedule"
 	"github.com/dbt-operator/dbt-operator/internal/metrics"
 	"github.com/dbt-operator/dbt-operator/internal/runjob"
 	"github.com/dbt-operator/dbt-operator/internal/testutil"
@@ -99,11 +100,15 @@ func makeManager(t testing.TB, over *wire, clk *shifted, namespaces []string, ch
 	}
 	runs := dbtrun.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"),
 		metrics.NewRuns(prometheus.NewRegistry()),
-		runjob.Options{OperatorImage: "registry.example.com/dbt-operator:1", Delivery: runjob.DeliverByInitContainer})
+		runjob.Options{OperatorImage: "registry.example.com/dbt-operator:1", Delivery: runjob.DeliverByInitContainer}, nil)
 	if err := runs.SetupWithManager(context.Background(), mgr, 4); err != nil {
 		t.Fatal(err)
 	}
 	if err := dbtproject.New(clk, mgr.GetClient()).SetupWithManager(mgr); err != nil {
+		t.Fatal(err)
+	}
+	schedules := dbtschedule.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"), metrics.NewSchedules(prometheus.NewRegistry(), clk.Now))
+	if err := schedules.SetupWithManager(context.Background(), mgr, 4); err != nil {
 		t.Fatal(err)
 	}
 	return mgr

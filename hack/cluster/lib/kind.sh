@@ -109,3 +109,5 @@ images_external() { images_build "$@"; }
 bake_external() { load_external; }
 logs_external() { fail "the cluster of KUBECONFIG=${KUBECONFIG:-} is not ours; its logs are not here"; }
 env_external() { printf 'export KUBECONFIG=%q\n' "$KUBECONFIG"; }
+restart_kind() { fail "restart: only a cluster of its own has parts that can be restarted"; }
+restart_external() { fail "restart: only a cluster of its own has parts that can be restarted"; }

@@ -156,3 +156,12 @@ env_own() {
 }
 
 images_own() { images_build "$@"; }
+
+# restart_own ends a part as a crash would and starts it again. What runs in pods is not touched.
+restart_own() {
+	[[ ${1:-} == kubelet ]] || fail "restart: found '${1:-}', want kubelet"
+	own_running || fail "the cluster is not up"
+	stop kubelet KILL 5
+	kubelet_start
+	await kubelet 90 node_ready
+}

@@ -17,9 +17,10 @@ coredns_start() {
 	daemon coredns "$BIN/coredns" -conf "$STATE/Corefile"
 }
 
-# services_apply makes the namespace, the Services and the addresses behind them.
+# services_apply makes the namespace, the Services and the addresses behind them, and volumes.
 services_apply() {
-	sed -e "s/HOST_IP/$HOST_IP/; s/DNS_PORT/$DNS_PORT/; s/POSTGRES_PORT/$POSTGRES_PORT/" "$HACK_CLUSTER/manifests/own.yaml" |
+	mkdir -p "$STATE"/volumes/{1,2,3,4}
+	sed -e "s/HOST_IP/$HOST_IP/; s/DNS_PORT/$DNS_PORT/; s/POSTGRES_PORT/$POSTGRES_PORT/; s|VOLUMES|$STATE/volumes|" "$HACK_CLUSTER/manifests/own.yaml" |
 		kubectl_admin apply --server-side -f - >>"$STATE/log/kubectl.log"
 }
 

@@ -71,7 +71,11 @@ func (r *Reconciler) forget(run types.NamespacedName) {
 // createJob creates the run's Job. Its name is the lock: a Job that exists and is the run's own is success.
 func (r *Reconciler) createJob(ctx context.Context, seen *observed, d lifecycle.Decision) (lifecycle.Decision, error) {
 	key := client.ObjectKeyFromObject(seen.Run)
-	job, err := runjob.Build(seen.Run, seen.Resolved, r.job)
+	options := r.job
+	if r.results != nil {
+		options.Collector = r.results.Endpoint()
+	}
+	job, err := runjob.Build(seen.Run, seen.Resolved, options)
 	if err != nil {
 		seen.Invalid = err
 		r.groups.release(seen.group, seen.Run.UID)

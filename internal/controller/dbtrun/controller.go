@@ -8,16 +8,18 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
+	ctrlcontroller "sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/controller"
 	"github.com/dbt-operator/dbt-operator/internal/lifecycle"
 	"github.com/dbt-operator/dbt-operator/internal/metrics"
 	"github.com/dbt-operator/dbt-operator/internal/runjob"
@@ -41,15 +43,19 @@ type Reconciler struct {
 	recorder events.EventRecorder
 	metrics  *metrics.Runs
 	job      runjob.Options
-	groups   *groups
-	behind   behind
-	wake     chan event.GenericEvent
+	// results is nil when nothing is kept of runs beside their status.
+	results Results
+	groups  *groups
+	pace    pace
+	behind  controller.Behind
+	wake    chan event.GenericEvent
 }
 
-// New returns a Reconciler that reads through c's cache, and past it through direct.
-func New(clk clock.PassiveClock, c client.Client, direct client.Reader, recorder events.EventRecorder, m *metrics.Runs, job runjob.Options) *Reconciler {
+// New returns a Reconciler that reads through c's cache, and past it through direct. results is nil when there is no
+// collector.
+func New(clk clock.PassiveClock, c client.Client, direct client.Reader, recorder events.EventRecorder, m *metrics.Runs, job runjob.Options, results Results) *Reconciler {
 	return &Reconciler{
-		clock: clk, client: c, direct: direct, recorder: recorder, metrics: m, job: job,
+		clock: clk, client: c, direct: direct, recorder: recorder, metrics: m, job: job, results: results,
 		groups: newGroups(), wake: make(chan event.GenericEvent, 1024),
 	}
 }
@@ -62,11 +68,12 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, wor
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("dbtrun").
 		For(&v1alpha1.DbtRun{}).
+		Watches(&v1alpha1.DbtRun{}, r.onDeleted()).
 		Watches(&batchv1.Job{}, r.onJob()).
 		Watches(&corev1.Pod{}, r.onPod()).
 		Watches(&v1alpha1.DbtProject{}, handler.EnqueueRequestsFromMapFunc(r.waitingForProject)).
 		WatchesRawSource(source.Channel(r.wake, &handler.EnqueueRequestForObject{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		WithOptions(ctrlcontroller.Options{MaxConcurrentReconciles: workers}).
 		WithLogConstructor(func(req *ctrl.Request) logr.Logger {
 			log := mgr.GetLogger().WithName("dbtrun")
 			if req != nil {
@@ -77,17 +84,21 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, wor
 		Complete(r)
 }
 
+// Wake has a run looked at: its pod reported something. It does not block, and may be called from anywhere.
+func (r *Reconciler) Wake(run types.NamespacedName) { r.wakeRuns(run) }
+
 // Reconcile carries one run one step further.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	run := &v1alpha1.DbtRun{}
 	if err := r.client.Get(ctx, req.NamespacedName, run); apierrors.IsNotFound(err) {
 		r.forget(req.NamespacedName)
-		r.behind.forget(req.NamespacedName)
+		r.behind.Forget(req.NamespacedName)
+		r.pace.forget(req.NamespacedName)
 		return ctrl.Result{}, nil
 	} else if err != nil {
 		return ctrl.Result{}, fmt.Errorf("reading DbtRun %s: %w", req, err)
 	}
-	if r.behind.is(req.NamespacedName, run) {
+	if r.behind.Is(req.NamespacedName, run) {
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil
 	}
 	if !run.DeletionTimestamp.IsZero() {

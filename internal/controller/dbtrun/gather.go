@@ -28,6 +28,9 @@ type observed struct {
 	group groupID
 	// others are the active runs of the group that this run waits for.
 	others []types.NamespacedName
+	// keeps says that there is a collector; keptErr is why it could not say what it has.
+	keeps   bool
+	keptErr error
 }
 
 // gather reads everything a decision is made of, from the cache wherever a stale answer does no harm.
@@ -42,8 +45,12 @@ func (r *Reconciler) gather(ctx context.Context, run *v1alpha1.DbtRun) (*observe
 	if err := r.gatherPods(ctx, seen); err != nil {
 		return nil, err
 	}
+	r.gatherResults(ctx, seen)
 	if run.Status.Phase.Finished() {
 		return seen, nil
+	}
+	if err := r.gatherResumeFrom(ctx, seen); err != nil {
+		return nil, err
 	}
 	if err := r.gatherGroup(ctx, seen); err != nil {
 		return nil, err
@@ -74,6 +81,28 @@ func (r *Reconciler) gatherProject(ctx context.Context, seen *observed) error {
 	commands, err := admission.Run(&run.Spec, spec)
 	seen.Invalid = err
 	seen.Resolved = runjob.Resolve(run, project, commands)
+	return nil
+}
+
+// gatherResumeFrom checks the run that this one is to go on from, before it begins.
+func (r *Reconciler) gatherResumeFrom(ctx context.Context, seen *observed) error {
+	ref := seen.Run.Spec.ResumeFrom
+	if ref == nil || seen.Job != nil || seen.Run.Status.Job != nil || seen.Invalid != nil {
+		return nil
+	}
+	if r.results == nil {
+		seen.Invalid = errors.New("spec.resumeFrom: the operator keeps no results of runs: give it a store (--store), or remove the field")
+		return nil
+	}
+	from := &v1alpha1.DbtRun{}
+	err := r.client.Get(ctx, types.NamespacedName{Namespace: seen.Run.Namespace, Name: ref.Name}, from)
+	switch {
+	case apierrors.IsNotFound(err):
+		from = nil
+	case err != nil:
+		return fmt.Errorf("reading DbtRun %s, which DbtRun %s/%s goes on from: %w", ref.Name, seen.Run.Namespace, seen.Run.Name, err)
+	}
+	seen.Invalid = admission.ResumeFrom(seen.Run, from)
 	return nil
 }
 

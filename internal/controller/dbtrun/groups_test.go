@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-
-	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 )
 
 var groupOne = groupID{"ns", "one"}
@@ -92,23 +90,5 @@ func TestQueueGoesByAge(t *testing.T) {
 	}
 	if len(g.waiting) != 1 || len(g.waits) != 1 {
 		t.Errorf("memory is kept for nobody: %v %v", g.waiting, g.waits)
-	}
-}
-
-func TestBehind(t *testing.T) {
-	var b behind
-	key := types.NamespacedName{Namespace: "ns", Name: "a"}
-	run := &v1alpha1.DbtRun{}
-	run.ResourceVersion = "1"
-	if b.is(key, run) {
-		t.Error("a run that was never written is behind")
-	}
-	b.wrote(key, "1")
-	if !b.is(key, run) {
-		t.Error("the version that was replaced is not behind")
-	}
-	run.ResourceVersion = "2"
-	if b.is(key, run) || len(b.replaced) != 0 {
-		t.Error("a newer version is behind, or memory is kept")
 	}
 }

@@ -48,7 +48,7 @@ func newBench(t *testing.T, objects ...client.Object) *bench {
 	}
 	c := b.Build()
 	clk := clocktesting.NewFakePassiveClock(start)
-	return &bench{t, c, clk, New(clk, c, c, events.NewFakeRecorder(100), metrics.NewRuns(prometheus.NewRegistry()), runjob.Options{OperatorImage: "operator"})}
+	return &bench{t, c, clk, New(clk, c, c, events.NewFakeRecorder(100), metrics.NewRuns(prometheus.NewRegistry()), runjob.Options{OperatorImage: "operator"}, nil)}
 }
 
 type fakeIndexer struct{ b *fake.ClientBuilder }

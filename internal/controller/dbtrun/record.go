@@ -22,7 +22,7 @@ const conflictRetry = time.Second
 // record writes the run's status with one patch, and only if it changed; then, on a transition, it says so in the log,
 // in an event and in the metrics.
 func (r *Reconciler) record(ctx context.Context, seen *observed, d lifecycle.Decision) (ctrl.Result, error) {
-	result := ctrl.Result{RequeueAfter: d.Again}
+	result := ctrl.Result{RequeueAfter: soonest(d.Again, resultsAgain(seen.Run, seen.Now))}
 	if d.Step == lifecycle.DeleteRun {
 		return result, nil
 	}
@@ -30,10 +30,15 @@ func (r *Reconciler) record(ctx context.Context, seen *observed, d lifecycle.Dec
 	after := before.DeepCopy()
 	after.Status = runstatus.Compute(runstatus.Input{
 		Run: before, Resolved: seen.Resolved, Job: seen.Job, Pods: seen.Pods, Reports: seen.Reports,
-		Truth: d.Truth, Phase: d.Phase, Now: seen.Now,
+		Keeps: seen.keeps, Kept: seen.Kept, KeptErr: seen.keptErr, Truth: d.Truth, Phase: d.Phase, Now: seen.Now,
 	})
 	if equality.Semantic.DeepEqual(before.Status, after.Status) {
 		return result, nil
+	}
+	if !after.Status.Phase.Finished() && equality.Semantic.DeepEqual(withoutProgress(before.Status), withoutProgress(after.Status)) {
+		if left := r.pace.wait(client.ObjectKeyFromObject(before), seen.Now); left > 0 {
+			return ctrl.Result{RequeueAfter: soonest(d.Again, left)}, nil
+		}
 	}
 	err := r.client.Status().Patch(ctx, after, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	switch {
@@ -45,10 +50,18 @@ func (r *Reconciler) record(ctx context.Context, seen *observed, d lifecycle.Dec
 		return ctrl.Result{}, fmt.Errorf("recording the status of DbtRun %s/%s: %w", before.Namespace, before.Name, err)
 	}
 	if after.ResourceVersion != before.ResourceVersion {
-		r.behind.wrote(client.ObjectKeyFromObject(before), before.ResourceVersion)
+		r.behind.Wrote(client.ObjectKeyFromObject(before), before.ResourceVersion)
 	}
 	r.announce(ctx, before, after)
-	return result, nil
+	return ctrl.Result{RequeueAfter: soonest(d.Again, resultsAgain(after, seen.Now))}, nil
+}
+
+// soonest returns the shorter of two waits, of which 0 is never.
+func soonest(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // announce tells of a transition, once it is recorded.

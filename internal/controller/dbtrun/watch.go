@@ -43,6 +43,15 @@ func (r *Reconciler) onPod() handler.Funcs {
 	return funcs
 }
 
+// onDeleted tells the collector of runs that are gone.
+func (r *Reconciler) onDeleted() handler.Funcs {
+	return handler.Funcs{DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ queue) {
+		if r.results != nil {
+			r.results.Deleted(client.ObjectKeyFromObject(e.Object), e.Object.GetUID())
+		}
+	}}
+}
+
 // each calls f for every created, changed and deleted object. These run outside the safety net of Reconcile, so they
 // parse nothing.
 func each(f func(client.Object, queue)) handler.Funcs {

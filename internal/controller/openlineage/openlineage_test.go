@@ -1,0 +1,136 @@
+package openlineage
+
+import (
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/journal"
+	"github.com/dbt-operator/dbt-operator/internal/openlineage"
+	"github.com/dbt-operator/dbt-operator/internal/openlineage/send"
+	"github.com/dbt-operator/dbt-operator/internal/store"
+	"github.com/dbt-operator/dbt-operator/internal/testutil"
+)
+
+var now = time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
+
+func waiting() *v1alpha1.DbtRun {
+	return testutil.MakeDbtRun("r").Namespace("ns").UID("u").Project("shop").Obj()
+}
+
+func started() *v1alpha1.DbtRun {
+	run := waiting()
+	run.Status.StartTime = &metav1.Time{Time: now.Add(-time.Hour)}
+	return run
+}
+
+// ended is a run that ended in a phase, whose results are as the reason of ResultsAvailable says.
+func ended(phase v1alpha1.Phase, results string) *v1alpha1.DbtRun {
+	run := started()
+	run.Status.Phase, run.Status.Message = phase, "why"
+	run.Status.CompletionTime = &metav1.Time{Time: now.Add(-time.Minute)}
+	run.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionResultsAvailable, Reason: results}}
+	return run
+}
+
+func TestDue(t *testing.T) {
+	old := ended(v1alpha1.PhaseFailed, v1alpha1.ReasonStored)
+	old.Status.CompletionTime = &metav1.Time{Time: now.Add(-25 * time.Hour)}
+	uploading := ended(v1alpha1.PhaseFailed, v1alpha1.ReasonUploading)
+	for name, c := range map[string]struct {
+		reason        string
+		before, after *v1alpha1.DbtRun
+		want          bool
+	}{
+		"created":            {"nothing has happened", nil, waiting(), false},
+		"found at work":      {"the operator was restarted", nil, started(), true},
+		"found over":         {"its last events may be missing", nil, ended(v1alpha1.PhaseFailed, v1alpha1.ReasonStored), true},
+		"found, long over":   {"the sender has given up", nil, old, false},
+		"starts":             {"START is due", waiting(), started(), true},
+		"goes on":            {"nothing is due", started(), started(), false},
+		"over, uploading":    {"its lineage is not there yet", started(), uploading, false},
+		"results are there":  {"the rest is due", uploading, ended(v1alpha1.PhaseFailed, v1alpha1.ReasonStored), true},
+		"results never come": {"what is there is all there is", uploading, ended(v1alpha1.PhaseFailed, v1alpha1.ReasonIncomplete), true},
+		"changed later":      {"nothing more is due", old, old, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := New(clocktesting.NewFakePassiveClock(now), nil, nil)
+			var before client.Object
+			if c.before != nil {
+				before = c.before
+			}
+			if got := r.due(before, c.after); got != c.want {
+				t.Errorf("%s: got %t", c.reason, got)
+			}
+		})
+	}
+}
+
+func TestKnown(t *testing.T) {
+	ctx := t.Context()
+	kept, err := store.Open(ctx, "file://"+t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = kept.Close() })
+	at := store.Run{Namespace: "ns", UID: "u"}
+	for part, content := range map[string]string{"p1": `{"k":"begin"}` + "\n" + `{"torn`, "p2": "{}\n"} {
+		if _, err := kept.Append(ctx, at, journal.StreamJournal, part, 0, []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	run := ended(v1alpha1.PhaseCancelled, v1alpha1.ReasonStored)
+	k := NewKnown(fake.NewClientBuilder().WithScheme(scheme).WithObjects(run).Build(), kept)
+	key := send.Key{Namespace: "ns", Name: "r", UID: "u"}
+	got, err := k.Known(ctx, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := openlineage.Run{
+		Namespace: "ns", Name: "r", UID: "u", Trigger: "Manual",
+		Start: now.Add(-time.Hour), End: now.Add(-time.Minute), Outcome: openlineage.Abort, Message: "why",
+	}
+	if diff := cmp.Diff(want, got.Run); diff != "" {
+		t.Errorf("run (-want +got):\n%s", diff)
+	}
+	if got.Lineage != nil {
+		t.Error("lineage that the run does not name")
+	}
+	body, err := got.Journal(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(body)
+	if err := errors.Join(err, body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	lines := []string{`{"k":"begin"}` + "\n" + `{"torn` + "\n{}\n\n", "{}\n\n" + `{"k":"begin"}` + "\n" + `{"torn` + "\n"}
+	if string(b) != lines[0] && string(b) != lines[1] {
+		t.Errorf("journal is %q", b)
+	}
+	if _, err := k.Known(ctx, send.Key{Namespace: "ns", Name: "r", UID: "another"}); !errors.Is(err, send.ErrGone) {
+		t.Errorf("a run of the same name: got %v, want ErrGone", err)
+	}
+	if note, err := k.Get(ctx, key); note != nil || err != nil {
+		t.Errorf("note before the first: %q, %v", note, err)
+	}
+	if err := k.Set(ctx, key, []byte("mark")); err != nil {
+		t.Fatal(err)
+	}
+	if note, err := k.Get(ctx, key); string(note) != "mark" || err != nil {
+		t.Errorf("note: %q, %v", note, err)
+	}
+}

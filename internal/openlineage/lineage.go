@@ -1,0 +1,123 @@
+package openlineage
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/dbt-operator/dbt-operator/internal/dbt"
+)
+
+// Open opens the lineage document of a run for reading from its beginning.
+type Open func() (io.ReadCloser, error)
+
+// index is what is known of all nodes at once: a name for each, and for sources, which no job makes, what their columns
+// are. Its memory is bounded by the number of nodes and by maxDetails.
+type index struct {
+	header    dbt.LineageHeader
+	relations map[string]*dbt.Relation
+	sources   map[string]dbt.LineageNode
+	exposures map[string][]dbt.LineageNode // by what they depend on
+	details   int
+}
+
+// maxDetails bounds the bytes that an index holds about sources and exposures.
+const maxDetails = 8 << 20
+
+// errStop is how reading a document is stopped when nobody wants more.
+var errStop = errors.New("stop")
+
+// each calls f for every node of the document. What is broken in the document itself ends it early and is no error:
+// what was read counts. That it could not be read is one, since it may be read later.
+func each(open Open, f func(dbt.LineageNode) error) (dbt.LineageHeader, error) {
+	if open == nil {
+		return dbt.LineageHeader{}, nil
+	}
+	r, err := open()
+	if err != nil {
+		return dbt.LineageHeader{}, fmt.Errorf("opening the lineage document: %w", err)
+	}
+	defer func() { _ = r.Close() }()
+	in := &reader{in: r}
+	var stopped error
+	h, _ := dbt.ReadLineage(in, func(n dbt.LineageNode) error {
+		stopped = f(n)
+		return stopped
+	})
+	if in.failed != nil {
+		return h, fmt.Errorf("reading the lineage document: %w", in.failed)
+	}
+	return h, stopped
+}
+
+// reader remembers why it could not read.
+type reader struct {
+	in     io.Reader
+	failed error
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.in.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.failed = err
+	}
+	return n, err
+}
+
+func readIndex(open Open) (*index, error) {
+	x := &index{relations: map[string]*dbt.Relation{}, sources: map[string]dbt.LineageNode{}, exposures: map[string][]dbt.LineageNode{}}
+	h, err := each(open, func(n dbt.LineageNode) error {
+		if n.Relation != nil {
+			x.relations[n.ID] = n.Relation
+		}
+		switch n.ResourceType {
+		case "source":
+			if x.room(n) {
+				n.SQL, n.DependsOn, n.Tags, n.Meta = nil, nil, nil, nil
+				x.sources[n.ID] = n
+			}
+		case "exposure":
+			if x.room(n) {
+				for _, parent := range n.DependsOn {
+					x.exposures[parent] = append(x.exposures[parent], dbt.LineageNode{ID: n.ID, Name: n.Name, Exposure: n.Exposure})
+				}
+			}
+		}
+		return nil
+	})
+	x.header = h
+	return x, err
+}
+
+// room reports whether there is room for what is known of a source or exposure.
+func (x *index) room(n dbt.LineageNode) bool {
+	x.details += 512 + len(n.Description)
+	for _, c := range n.Columns {
+		x.details += 64 + len(c.Name) + len(c.Type) + len(c.Description)
+	}
+	for _, parent := range n.DependsOn {
+		x.details += 128 + len(parent)
+	}
+	return x.details <= maxDetails
+}
+
+// relation returns where a node's data lies: as the document says, else as the journal does.
+func (x *index) relation(id, journaled string) *dbt.Relation {
+	if r := x.relations[id]; r != nil || journaled == "" {
+		return r
+	}
+	return &dbt.Relation{Name: journaled}
+}
+
+// adapter returns the adapter's name: the journal has it as name=version.
+func (x *index) adapter(journaled string) string {
+	name := journaled
+	for i, c := range name {
+		if c == '=' {
+			name = name[:i]
+			break
+		}
+	}
+	return cmp.Or(x.header.Adapter, name)
+}

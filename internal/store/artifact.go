@@ -1,0 +1,235 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/dbt-operator/dbt-operator/internal/store/layout"
+)
+
+func described(c layout.Current, name string, o layout.Object) Artifact {
+	return Artifact{Name: name, Bytes: c.Bytes, SHA256: c.SHA256, Time: o.Time}
+}
+
+// PutArtifact keeps what r gives under a name, and returns its size and digest. It streams. An artifact of that name is
+// replaced at the very end, in one step: when r fails, gives more than limit bytes (ErrTooLarge) or ctx ends, what was
+// there before stays, and nothing of r can be read. An error of r is returned wrapped, and is no ErrStore.
+//
+// A name is lower-case letters, digits, dashes, underscores and single dots, 1 to 128 characters, with a letter or digit
+// first and no dot last.
+func (s *Store) PutArtifact(ctx context.Context, run Run, name string, r io.Reader, limit int64) (Artifact, error) {
+	if err := checkArtifactOf(run, name); err != nil {
+		return Artifact{}, err
+	}
+	source := &source{r: r, left: limit}
+	sum := sha256.New()
+	c := layout.Current{Data: unique()}
+	data := layout.DataKey(run, name, c.Data)
+	var err error
+	c.Bytes, err = s.objects.put(ctx, data, io.TeeReader(source, sum), put{sync: true})
+	switch {
+	case source.over:
+		return Artifact{}, fmt.Errorf("keeping artifact %s of run %s: %w: more than %d bytes", name, run, ErrTooLarge, limit)
+	case source.err != nil:
+		return Artifact{}, fmt.Errorf("keeping artifact %s of run %s: %w", name, run, source.err)
+	case err != nil:
+		return Artifact{}, failed(err, "keeping artifact %s of run %s", name, run)
+	}
+	c.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	a, err := s.publish(ctx, run, name, c)
+	if err != nil {
+		return Artifact{}, failed(err, "publishing artifact %s of run %s", name, run)
+	}
+	return a, nil
+}
+
+// publish makes c the current artifact and deletes the bytes of the one before.
+func (s *Store) publish(ctx context.Context, run Run, name string, c layout.Current) (Artifact, error) {
+	key := layout.CurrentKey(run, name)
+	// What cannot be read is replaced all the same.
+	before, beforeErr := s.current(ctx, run, name)
+	doc, err := json.Marshal(c)
+	if err != nil {
+		return Artifact{}, err
+	}
+	if _, err := s.objects.put(ctx, key, bytes.NewReader(doc), put{sync: true, size: len(doc)}); err != nil {
+		return Artifact{}, err
+	}
+	o, err := s.objects.stat(ctx, key)
+	if err != nil {
+		return Artifact{}, err
+	}
+	if beforeErr == nil {
+		// It is published, whatever becomes of this; the bytes go with the run at the latest.
+		_ = s.objects.delete(ctx, layout.DataKey(run, name, before.Data))
+	}
+	return described(c, name, o), nil
+}
+
+func checkArtifactOf(run Run, name string) error {
+	if err := run.Check(); err != nil {
+		return err
+	}
+	return layout.CheckArtifact(name)
+}
+
+// source is the caller's reader up to a limit, and keeps its error apart from the store's.
+type source struct {
+	r    io.Reader
+	left int64
+	err  error
+	over bool
+}
+
+func (s *source) Read(b []byte) (int, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	// One byte more than may be, to see whether there is one.
+	if int64(len(b)) > s.left+1 {
+		b = b[:s.left+1]
+	}
+	n, err := s.r.Read(b)
+	s.left -= int64(n)
+	if s.left < 0 {
+		s.over, s.err = true, ErrTooLarge
+		return 0, s.err
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+	}
+	return n, err
+}
+
+func (s *Store) current(ctx context.Context, run Run, name string) (layout.Current, error) {
+	b, err := s.readAll(ctx, layout.CurrentKey(run, name), layout.MaxCurrent)
+	if err != nil {
+		return layout.Current{}, err
+	}
+	c, err := layout.DecodeCurrent(b)
+	if err != nil {
+		return layout.Current{}, fmt.Errorf("%s is damaged: %w", layout.CurrentKey(run, name), err)
+	}
+	return c, nil
+}
+
+// readAll reads a small object.
+func (s *Store) readAll(ctx context.Context, key string, limit int64) ([]byte, error) {
+	r, err := s.objects.get(ctx, key, 0)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err := errors.Join(err, r.Close()); err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("%s is damaged: it has more than %d bytes", key, limit)
+	}
+	return b, nil
+}
+
+// Artifact opens an artifact. The caller closes the reader; ctx holds for reading, too. It is ErrNotFound if there is none.
+// The reader ends with an ErrStore instead of io.EOF if the bytes have not the digest.
+func (s *Store) Artifact(ctx context.Context, run Run, name string) (io.ReadCloser, Artifact, error) {
+	if err := checkArtifactOf(run, name); err != nil {
+		return nil, Artifact{}, err
+	}
+	what := fmt.Sprintf("reading artifact %s of run %s", name, run)
+	var last error
+	for range looks {
+		c, err := s.current(ctx, run, name)
+		if err != nil {
+			return nil, Artifact{}, failed(err, "%s", what)
+		}
+		o, err := s.objects.stat(ctx, layout.CurrentKey(run, name))
+		if err != nil {
+			return nil, Artifact{}, failed(err, "%s", what)
+		}
+		r, err := s.objects.get(ctx, layout.DataKey(run, name, c.Data), 0)
+		if err == nil {
+			return &body{ctx: ctx, r: r, left: c.Bytes, hash: sha256.New(), sha256: c.SHA256, what: what}, described(c, name, o), nil
+		}
+		if !errors.Is(err, ErrNotFound) {
+			return nil, Artifact{}, failed(err, "%s", what)
+		}
+		// Replaced meanwhile.
+		last = err
+	}
+	return nil, Artifact{}, fmt.Errorf("%s: %w: its bytes are gone: %s", what, ErrStore, last.Error())
+}
+
+// body reads the bytes of an artifact, and fails if they are not the ones that were kept.
+type body struct {
+	// ctx is here as an io.Reader can take it from nowhere else; Artifact says that it holds for reading.
+	ctx    context.Context
+	r      io.ReadCloser
+	left   int64
+	hash   hash.Hash
+	sha256 string
+	what   string
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		if got := hex.EncodeToString(b.hash.Sum(nil)); got != b.sha256 {
+			return 0, failed(errors.New("its bytes are not those that were kept"), "%s", b.what)
+		}
+		return 0, io.EOF
+	}
+	if err := b.ctx.Err(); err != nil {
+		return 0, failed(err, "%s", b.what)
+	}
+	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	b.hash.Write(p[:n])
+	switch {
+	case err == nil || b.left == 0:
+		return n, nil
+	case errors.Is(err, io.EOF):
+		return n, failed(io.ErrUnexpectedEOF, "%s: %d bytes are missing", b.what, b.left)
+	default:
+		return n, failed(err, "%s", b.what)
+	}
+}
+
+func (b *body) Close() error { return b.r.Close() }
+
+// Artifacts lists a run's artifacts, sorted by name.
+func (s *Store) Artifacts(ctx context.Context, run Run) ([]Artifact, error) {
+	if err := run.Check(); err != nil {
+		return nil, err
+	}
+	prefix := layout.ArtifactsPrefix(run)
+	all, err := s.objects.list(ctx, prefix)
+	if err != nil {
+		return nil, failed(err, "listing the artifacts of run %s", run)
+	}
+	var artifacts []Artifact
+	for _, o := range all {
+		name, ok := strings.CutSuffix(strings.TrimPrefix(o.Key, prefix), "/current")
+		if !ok || layout.CheckArtifact(name) != nil {
+			continue
+		}
+		c, err := s.current(ctx, run, name)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, failed(err, "listing the artifacts of run %s", run)
+		}
+		artifacts = append(artifacts, described(c, name, o))
+	}
+	slices.SortFunc(artifacts, func(a, b Artifact) int { return cmp.Compare(a.Name, b.Name) })
+	return artifacts, nil
+}
