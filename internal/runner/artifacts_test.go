@@ -38,6 +38,7 @@ func TestArtifacts(t *testing.T) {
 	want := map[string]string{
 		"manifest.json": manifestJSON + "\n", "run_results-1.json": `{"results":[1]}` + "\n", "run_results-1-retry-1.json": `{"results":[2]}` + "\n",
 		"run_results-2.json": `{"results":[3]}` + "\n", "catalog.json": `{"pw":"*** in it"}` + "\n", "index.html": "<html>***</html>\n",
+		"lineage.json": `{"lineage":1,"dbt":{"adapter":"duckdb"},"incomplete":["reading sources.json: the file is cut off after 11 bytes: unexpected EOF"]}` + "\n",
 	}
 	if diff := cmp.Diff(want, c.Artifacts()); diff != "" {
 		t.Errorf("artifacts: -want +got\n%s", diff)
