@@ -179,7 +179,7 @@ func TestNothingLeaves(t *testing.T) {
 				noSecrets(t, "the log", p.screen.String())
 				noSecrets(t, "the journal", string(c.Journal()))
 				noSecrets(t, "the log that is kept", c.Log(t, "token-of-the-collector"))
-				if names := c.ArtifactNames(); len(names) != 3 {
+				if names := c.ArtifactNames(); len(names) != 4 {
 					t.Errorf("artifacts: %q", names)
 				}
 				for name, content := range c.Artifacts() {
