@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // inFolder opens a store in a folder, and returns the folder.
@@ -258,12 +259,29 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
-// TestLockOfAnotherProcess has the folder's lock in other hands: calls wait, as long as their contexts let them.
-func TestLockOfAnotherProcess(t *testing.T) {
+// TestLock has the folder's lock in other hands, of another process or of this one: callers wait as long as their contexts let
+// them, and then do nothing.
+func TestLock(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := inFolder(t, dir)
 	wrote(t, s, "one")
+	refused := func(t *testing.T) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		err := s.objects.(*folder).exclusive(ctx, func() error {
+			t.Error("two had the lock at once")
+			return nil
+		})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("waiting for the lock: %v; want the context's error", err)
+		}
+		_, err = s.Append(ctx, someRun, "journal", "pod-1", 3, []byte("two"))
+		if !errors.Is(err, ErrStore) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Append: %v; want ErrStore and the context's error", err)
+		}
+	}
 	// A lock belongs to the open file, so a second one is as good as a second process.
 	other, err := os.Open(filepath.Join(dir, lockName))
 	if err != nil {
@@ -273,24 +291,14 @@ func TestLockOfAnotherProcess(t *testing.T) {
 	if err := syscall.Flock(int(other.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := s.Append(ctx, someRun, "journal", "pod-1", 3, []byte("two")); !errors.Is(err, ErrStore) || !errors.Is(err, context.Canceled) {
-		t.Errorf("Append: %v; want ErrStore and the context's error", err)
-	}
-	done := make(chan error)
-	go func() { _, err := s.Append(t.Context(), someRun, "journal", "pod-1", 3, []byte("two")); done <- err }()
-	select {
-	case err := <-done:
-		t.Errorf("Append under another's lock: %v", err)
-	default:
-	}
+	refused(t)
 	if err := syscall.Flock(int(other.Fd()), syscall.LOCK_UN); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-done; err != nil {
-		t.Errorf("Append: %v", err)
+	if err := s.objects.(*folder).exclusive(t.Context(), func() error { refused(t); return nil }); err != nil {
+		t.Errorf("the lock when it is free: %v", err)
 	}
+	wrote(t, s, "two")
 	wantContents(t, s, "onetwo")
 }
 
