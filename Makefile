@@ -123,7 +123,7 @@ generate: $(CONTROLLER_GEN) ## Generate Go code from the API types.
 .PHONY: manifests
 manifests: $(CONTROLLER_GEN) ## Generate the CRDs and the operator's role.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
-	$(CONTROLLER_GEN) rbac:roleName=dbt-operator-manager paths=./internal/controller/... output:rbac:dir=config/rbac
+	$(CONTROLLER_GEN) rbac:roleName=dbt-operator-manager paths=./internal/controller/... paths=./internal/collector/... output:rbac:dir=config/rbac
 
 .PHONY: api-docs
 api-docs: $(CRD_REF_DOCS) ## Generate docs/reference/api.md from the API types.

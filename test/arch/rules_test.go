@@ -88,6 +88,34 @@ var rules = map[string]rule{
 		never:    clients,
 		pure:     true,
 	},
+	"internal/collector": {
+		imports: []string{
+			"api/v1alpha1", "internal/collector/access", "internal/collector/live", "internal/journal", "internal/metrics", "internal/store",
+		},
+		external: append([]string{
+			"sigs.k8s.io/controller-runtime/pkg/client", "sigs.k8s.io/controller-runtime/pkg/manager", "k8s.io/utils/clock",
+			"github.com/go-logr/logr", "golang.org/x/net/netutil", "golang.org/x/sync/semaphore", "golang.org/x/time/rate",
+		}, objects...),
+		never: []string{module + "internal/controller", module + "internal/runner"},
+	},
+	"internal/collector/access": {
+		imports:  []string{"api/v1alpha1", "internal/journal"},
+		external: append([]string{"sigs.k8s.io/controller-runtime/pkg/client", "k8s.io/utils/clock", "golang.org/x/time/rate"}, objects...),
+		never:    []string{module + "internal/controller", module + "internal/runner", module + "internal/store"},
+	},
+	"internal/collector/cert": {
+		external: append([]string{
+			"sigs.k8s.io/controller-runtime/pkg/client", "sigs.k8s.io/controller-runtime/pkg/certwatcher", "k8s.io/utils/clock",
+			"github.com/go-logr/logr",
+		}, objects...),
+		never: []string{module + "api/", module + "internal/controller", module + "internal/runner", module + "internal/store"},
+	},
+	"internal/collector/live": {
+		imports:  []string{"internal/dbt/text", "internal/journal", "internal/store"},
+		external: []string{"k8s.io/utils/clock"},
+		never:    []string{module + "api/", "k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/", "sigs.k8s.io/"},
+		pure:     true,
+	},
 	"internal/store": {
 		imports:  []string{"internal/store/layout"},
 		external: []string{"gocloud.dev/blob", "gocloud.dev/gcerrors"},
