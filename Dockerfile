@@ -7,7 +7,7 @@ RUN go mod download
 COPY api api
 COPY cmd cmd
 COPY internal internal
-RUN CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o /out/ ./cmd/manager ./cmd/runner
+RUN CGO_ENABLED=0 go build -tags disable_grpc_modules -trimpath -ldflags '-s -w' -o /out/ ./cmd/manager ./cmd/runner
 
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt

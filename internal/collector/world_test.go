@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -85,6 +86,28 @@ type faulty struct {
 	mu   sync.Mutex
 	err  error
 	wait chan struct{}
+	// cut is after how many bytes of an artifact reading fails, 0 for never.
+	cut int64
+	// undeletable is the UID of a run that cannot be deleted.
+	undeletable string
+}
+
+func (f *faulty) DeleteRun(ctx context.Context, run store.Run) error {
+	if run.UID == f.undeletable {
+		return store.ErrStore
+	}
+	return f.Store.DeleteRun(ctx, run)
+}
+
+func (f *faulty) Artifact(ctx context.Context, run store.Run, name string) (io.ReadCloser, store.Artifact, error) {
+	in, a, err := f.Store.Artifact(ctx, run, name)
+	if err != nil || f.cut == 0 {
+		return in, a, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(io.LimitReader(in, f.cut), iotest.ErrReader(store.ErrStore)), in}, a, nil
 }
 
 func (f *faulty) fail(err error) {
@@ -239,16 +262,21 @@ func (w *world) run(name string, change ...func(*v1alpha1.DbtRun)) *v1alpha1.Dbt
 		f(run)
 	}
 	w.ok(w.objects.Create(w.Context(), run))
-	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "job-" + name, UID: types.UID("job-" + name), OwnerReferences: by(v1alpha1.GroupVersion.String(), "DbtRun", run)}}
+	job := jobOf(name)
+	job.OwnerReferences = by(v1alpha1.GroupVersion.String(), "DbtRun", run)
 	w.ok(w.objects.Create(w.Context(), job))
 	return run
+}
+
+func jobOf(run string) *batchv1.Job {
+	return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "job-" + run, UID: types.UID("job-" + run)}}
 }
 
 // pod makes the nth pod of a run and returns its token.
 func (w *world) pod(run string, n int) (token string) {
 	w.Helper()
 	name := fmt.Sprintf("%s-%d", run, n)
-	job := &metav1.ObjectMeta{Name: "job-" + run, UID: types.UID("job-" + run)}
+	job := jobOf(run)
 	w.ok(w.objects.Create(w.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "ns", Name: name, UID: types.UID("pod-" + name), OwnerReferences: by("batch/v1", "Job", job),
 	}}))
@@ -269,6 +297,9 @@ type answered struct {
 	code   int
 	header http.Header
 	body   string
+	// last says that the connection is closed after it.
+	last  bool
+	proto int
 }
 
 func (a answered) decode(t testing.TB, into any) {
@@ -293,7 +324,7 @@ func (w *world) do(method, path, token string, body io.Reader, header ...string)
 	defer func() { _ = resp.Body.Close() }()
 	b, err := io.ReadAll(resp.Body)
 	w.ok(err)
-	return answered{resp.StatusCode, resp.Header, string(b)}
+	return answered{resp.StatusCode, resp.Header, string(b), resp.Close, resp.ProtoMajor}
 }
 
 func (w *world) append(token, stream string, offset int64, b []byte) answered {

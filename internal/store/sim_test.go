@@ -10,8 +10,6 @@ import (
 	"slices"
 	"sync"
 
-	"gocloud.dev/blob/memblob"
-
 	"github.com/dbt-operator/dbt-operator/internal/store/layout"
 )
 
@@ -27,7 +25,7 @@ type simulation struct {
 }
 
 func newSimulation(seed uint64) *simulation {
-	m := &simulation{random: rand.New(rand.NewPCG(seed, 0)), store: &blobs{bucket: memblob.OpenBucket(nil)}}
+	m := &simulation{random: rand.New(rand.NewPCG(seed, 0)), store: &blobs{bucket: openMemory()}}
 	m.idle.L = &m.mu
 	return m
 }

@@ -75,7 +75,7 @@ func Open(ctx context.Context, url string, options ...Option) (*Store, error) {
 func newStore(objects objects, options ...Option) *Store {
 	s := &Store{
 		objects: objects,
-		streams: streams{m: map[layout.Place]*stream{}},
+		streams: streams{m: map[layout.Place]*stream{}, most: maxRemembered},
 		onError: func(error) {},
 		places:  make(chan struct{}, backgroundJobs),
 	}

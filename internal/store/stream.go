@@ -35,6 +35,8 @@ const maxRemembered = 4096
 type streams struct {
 	mu sync.Mutex
 	m  map[layout.Place]*stream
+	// most bounds how many are remembered that nobody uses.
+	most int
 }
 
 // take locks a part, or gives up with the context's error. The caller calls release.
@@ -65,7 +67,7 @@ func (s *streams) leave(p layout.Place, st *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.users--
-	if st.users == 0 && (st.tail == nil || len(s.m) > maxRemembered) {
+	if st.users == 0 && (st.tail == nil || len(s.m) > s.most) {
 		delete(s.m, p)
 	}
 }
