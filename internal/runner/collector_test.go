@@ -387,13 +387,78 @@ func TestRetryOfNodes(t *testing.T) {
 		if code != journal.ExitInterrupted || report.Message != "stopped before dbt build was retried" {
 			t.Errorf("got %d, %+v", code, report)
 		}
-		b := attemptOf(t, c, "pod-b")
-		b.dbt.script(1, listed(8)...)
-		b.dbt.script(2, made(7, 8, 2)...)
-		if code, report := b.run(); code != 0 || report.Results.Success != 8 {
-			t.Errorf("the pod after it must go on: %d, %+v", code, report)
+		if want := "retry 1 of 1: 2 nodes: model.shop.m7, model.shop.m8"; report.Commands[0].Note != want {
+			t.Errorf("note %q, want %q", report.Commands[0].Note, want)
 		}
+		goesOn(t, c)
 	})
+	t.Run("LostMeanwhile", func(t *testing.T) {
+		c := collectortest.New(t)
+		p := attemptOf(t, c, "pod-a")
+		p.plan.RetryNodes = plan.RetryNodes{Limit: 1}
+		p.dbt.script(1, script(made(1, 6, 8), fails(7, "never"), exits(1))...)
+		p.dbt.script(2, step{Signal: true})
+		p.lost(c, "the retry", func(s *journal.State) bool {
+			got, _ := s.Command(0)
+			return got.Mode == journal.ModeRetry
+		})
+		goesOn(t, c)
+	})
+}
+
+// goesOn runs the pod after one that had made six of eight models and was to retry the other two.
+func goesOn(t *testing.T, c *collectortest.Collector) {
+	t.Helper()
+	p := attemptOf(t, c, "pod-b")
+	p.dbt.script(1, listed(8)...)
+	p.dbt.script(2, made(7, 8, 2)...)
+	if code, report := p.run(); code != 0 || report.Results.Success != 8 {
+		t.Errorf("the pod after it must go on: %d, %+v", code, report)
+	}
+}
+
+func TestRetryIsBelievedByItsNodes(t *testing.T) {
+	tests := map[string]struct {
+		reason  string
+		retry   []step
+		message string
+	}{
+		"LeavesOneOut": {"dbt ends well, and has not run what was left", exitsWell(), "dbt retry ended well, but did not run model.shop.m2, which was interrupted before"},
+		"BreaksLater":  {"what came to nodes is not begun anew", script(started(model(2), 1), finished(model(2), "success", "", 1), exits(2)), "dbt build ended with exit code 2: it did not say why; see the log of the pod"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := collectortest.New(t)
+			c.SetStream("pod-a", journal.StreamJournal, began(source(t)))
+			p := attemptOf(t, c, "pod-b")
+			p.dbt.script(1, listed(3)...)
+			p.dbt.script(2, tc.retry...)
+			code, report := p.run()
+			if code != journal.ExitDbtError || report.Message != tc.message || len(p.dbt.invocations()) != 2 {
+				t.Errorf("%s: got %d %q, want %q", tc.reason, code, report.Message, tc.message)
+			}
+		})
+	}
+}
+
+func exitsWell() []step { return script(started(model(3), 1), finished(model(3), "success", "", 1)) }
+
+// TestNodesWithSecretNames has two nodes whose names differ by a secret alone: in the journal they are one.
+func TestNodesWithSecretNames(t *testing.T) {
+	c := collectortest.New(t)
+	c.SetStream("pod-a", journal.StreamJournal, entries(
+		journal.Entry{Kind: journal.KindBegin, Pod: "pod-a"}, journal.Entry{Kind: journal.KindSource, Source: source(t)},
+		journal.Entry{Kind: journal.KindCommand, Line: "dbt build"},
+		node(journal.KindResult, "model.shop.***", "success"), node(journal.KindResult, model(1), "success")))
+	p := attemptOf(t, c, "pod-b")
+	p.plan.SecretEnv = []string{"A", "B"}
+	p.env = append(p.env, "A=alphaalpha", "B=betabeta")
+	p.dbt.script(1, append(listed(1), step{Out: `{"unique_id": "model.shop.alphaalpha", "resource_type": "model"}`}, step{Out: `{"unique_id": "model.shop.betabeta", "resource_type": "model"}`})...)
+	p.dbt.script(2, started("model.shop.alphaalpha", 2), finished("model.shop.alphaalpha", "success", "", 2), started("model.shop.betabeta", 2), finished("model.shop.betabeta", "success", "", 2))
+	code, report := p.run()
+	if want := "2 of 3 nodes were left"; code != 0 || report.Commands[0].Note != want {
+		t.Errorf("which of two is done cannot be told, so both are run: %d, note %q, want %q", code, report.Commands[0].Note, want)
+	}
 }
 
 func TestResumeFromAnotherRun(t *testing.T) {

@@ -25,7 +25,6 @@ type Stream struct {
 	spool   spool
 	base    int64 // offset in the collector's stream of our first byte, -1 while unknown
 	acked   int64 // position up to which the collector has it
-	urgent  int64 // position up to which it must go without delay
 	failed  error // why nothing will be sent any more
 	trouble error // what went wrong last
 	changed chan struct{}
@@ -66,7 +65,6 @@ func (s *Stream) add(p []byte, urgent, force bool) bool {
 	}
 	signal(s.wake)
 	if urgent {
-		s.urgent = s.spool.end
 		signal(s.urge)
 	}
 	return true
@@ -82,9 +80,6 @@ func signal(c chan struct{}) {
 // Drain returns when the collector has acknowledged everything, or an error that says why it has not when ctx is done
 // or nothing more is sent.
 func (s *Stream) Drain(ctx context.Context) error {
-	s.mu.Lock()
-	s.urgent = s.spool.end
-	s.mu.Unlock()
 	signal(s.urge)
 	for {
 		s.mu.Lock()
@@ -162,7 +157,7 @@ func (s *Stream) pending() bool {
 func (s *Stream) pause() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.acked < s.urgent || s.spool.end-s.acked >= journal.MaxAppend {
+	if s.spool.end-s.acked >= journal.MaxAppend {
 		return 0
 	}
 	return quiet

@@ -263,6 +263,25 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
+// TestLinesAreNotTorn has more lines to send than one request takes: what the collector has ends with a line at any time.
+func TestLinesAreNotTorn(t *testing.T) {
+	c := collectortest.New(t)
+	s := NewStream(client(t, c, nil), journal.StreamJournal, t.TempDir(), 0)
+	var want []byte
+	for n := range 100 {
+		l := line(n, 40_000)
+		want = append(want, l...)
+		s.Append(l, false)
+	}
+	s.Start(t.Context(), 0)
+	if err := drain(t, s); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Stream("pod-a", journal.StreamJournal); !bytes.Equal(got, want) || c.Torn() > 0 || len(c.Requests()) < 4 {
+		t.Errorf("%d bytes arrived, want %d; %d of %d requests ended inside a line", len(got), len(want), c.Torn(), len(c.Requests()))
+	}
+}
+
 func TestStreamSendsNoMoreThanIsTaken(t *testing.T) {
 	c := collectortest.New(t)
 	s := NewStream(client(t, c, nil), journal.StreamLog, t.TempDir(), 0)

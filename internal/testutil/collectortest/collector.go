@@ -48,7 +48,7 @@ type Collector struct {
 	mu        sync.Mutex
 	attempts  []*attempt
 	artifacts map[string][]byte
-	puts      []string
+	torn      int
 	done      map[string]int
 	from      []byte
 	changed   chan struct{}
@@ -196,6 +196,13 @@ func (c *Collector) Done(token string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.done[token]
+}
+
+// Torn returns how often a part of a journal was appended that did not end with a line.
+func (c *Collector) Torn() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.torn
 }
 
 // Requests returns the requests since the last Fail, as "METHOD path?query".
@@ -349,6 +356,9 @@ func (c *Collector) append(token, stream, offset string, body []byte) (int, any)
 		return http.StatusConflict, journal.StreamReply{Offset: have}
 	}
 	a.streams[stream] = append(a.streams[stream], body...)
+	if stream == journal.StreamJournal && !bytes.HasSuffix(body, []byte("\n")) {
+		c.torn++
+	}
 	return http.StatusOK, journal.StreamReply{Offset: int64(len(a.streams[stream]))}
 }
 
@@ -373,6 +383,5 @@ func (c *Collector) put(name, digest string, body []byte) (int, any) {
 		return http.StatusBadRequest, journal.ErrorReply{Error: "the digest is another"}
 	}
 	c.artifacts[name] = bytes.Clone(body)
-	c.puts = append(c.puts, name)
 	return http.StatusCreated, struct{}{}
 }
