@@ -338,7 +338,10 @@ func TestEventsCanBeStoppedAnywhere(t *testing.T) {
 	in := openlineage.Input{Run: run(nil), Lineage: document(t), History: history(begin("a", 0), result(orders, "success", 5, 9, ""), result("model.x.y", "success", 5, 9, ""))}
 	for stop := 1; stop <= 6; stop++ {
 		n := 0
-		for range openlineage.Events(openlineage.Options{}, in) {
+		for _, err := range openlineage.Events(openlineage.Options{}, in) {
+			if err != nil {
+				t.Fatal(err)
+			}
 			if n++; n == stop {
 				break
 			}

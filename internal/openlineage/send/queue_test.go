@@ -79,9 +79,9 @@ func TestAllWaitWhileTheEndpointIsAway(t *testing.T) {
 	started(t, s)
 	<-done
 	<-done
-	want := []time.Duration{1, 2, 4, 8, 10, 10, 10, 10, 10, 10}
-	for i := range want {
-		want[i] *= time.Second
+	var want []time.Duration
+	for _, seconds := range []int{1, 2, 4, 8, 10, 10, 10, 10, 10, 10} {
+		want = append(want, time.Duration(seconds)*time.Second)
 	}
 	if diff := cmp.Diff(want, pauses); diff != "" {
 		t.Errorf("pauses (-want +got):\n%s", diff)

@@ -15,7 +15,7 @@ import (
 	"github.com/dbt-operator/dbt-operator/internal/store"
 )
 
-func appends(t *testing.T, open Place) {
+func appends(t *testing.T, open Place) { //nolint:gocyclo // one table with what follows from each case
 	tests := map[string]struct {
 		reason string
 		offset int64
