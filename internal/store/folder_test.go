@@ -96,6 +96,9 @@ func TestFullFolder(t *testing.T) {
 		t.Errorf("Artifacts = %v, %v; want the old one", all, err)
 	}
 	left, err := s.objects.list(ctx, "runs/")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, o := range left {
 		if strings.HasSuffix(o.Key, ".tmp") {
 			t.Errorf("%s of %d bytes takes room", o.Key, o.Size)

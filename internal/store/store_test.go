@@ -17,7 +17,7 @@ func TestDeathInCompact(t *testing.T) {
 	died := errors.New("died")
 	const want = "one two three four"
 	for _, applied := range []bool{false, true} {
-		steps := 0
+		var steps int
 		for step := 1; ; step++ {
 			h, s := inMemory(t)
 			wrote(t, s, "one ")
