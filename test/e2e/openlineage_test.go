@@ -76,7 +76,9 @@ func TestOpenLineage(t *testing.T) {
 	// The test's own context is done when it cleans up.
 	t.Cleanup(func() { w.argumentIn(context.Background(), "--openlineage-url=") })
 
-	w.project(postgres112, chain(map[string]int{"m6": 40}))
+	files := chain(map[string]int{"m6": 40})
+	files["models/m8.sql"] = []byte("-- {{ ref('m7') }}\nselect * from no_such_table\n")
+	w.project(postgres112, files)
 	w.run("good", commands("dbt build --select m1 m2"))
 	w.ended(w.over("good"), v1alpha1.PhaseSucceeded, v1alpha1.ReasonSucceeded)
 	w.run("bad", commands("dbt build --select m8"))
