@@ -308,7 +308,7 @@ func TestABodyThatBreaksOff(t *testing.T) {
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err == nil {
 		w.ok(resp.Body.Close())
-		if resp.StatusCode != 400 {
+		if resp.StatusCode != http.StatusBadRequest {
 			t.Errorf("answered %d", resp.StatusCode)
 		}
 	}

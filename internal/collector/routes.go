@@ -41,12 +41,12 @@ var (
 
 // routeOf returns what a path is about. An error has a code of its own.
 func routeOf(path string) (route, error) {
-	switch {
-	case path == journal.PathAttempt:
+	switch path {
+	case journal.PathAttempt:
 		return route{name: "attempt", methods: get, pod: (*Collector).serveAttempt}, nil
-	case path == journal.PathJournal:
+	case journal.PathJournal:
 		return route{name: "journal", methods: get, pod: (*Collector).serveEarlier}, nil
-	case path == journal.PathDone:
+	case journal.PathDone:
 		return route{name: "done", methods: post, pod: (*Collector).serveDone}, nil
 	}
 	if name, ok := strings.CutPrefix(path, journal.PathStreams); ok {

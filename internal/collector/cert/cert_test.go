@@ -177,7 +177,7 @@ func TestRenewal(t *testing.T) {
 func TestSecretIsMended(t *testing.T) {
 	for name, c := range map[string]struct {
 		reason string
-		break_ func(map[string][]byte)
+		spoil  func(map[string][]byte)
 		keeps  bool // the pods' trust
 	}{
 		"no key":              {"the certificate is made anew", func(d map[string][]byte) { delete(d, "tls.key") }, true},
@@ -199,7 +199,7 @@ func TestSecretIsMended(t *testing.T) {
 			if err := api.Get(t.Context(), secret, s); err != nil {
 				t.Fatal(err)
 			}
-			c.break_(s.Data)
+			c.spoil(s.Data)
 			if err := api.Update(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}

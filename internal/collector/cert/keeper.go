@@ -76,7 +76,7 @@ func (k *Keeper) Ensure(ctx context.Context) error {
 			return err
 		}
 	}
-	return fmt.Errorf("Secret %s was changed by others each of %d times that it was to be changed here", k.config.Secret, tries) //nolint:staticcheck,revive // a kind's name
+	return fmt.Errorf("Secret %s was changed by others each of %d times that it was to be changed here", k.config.Secret, tries) //nolint:staticcheck // a kind's name
 }
 
 // ensure is one try; again says that another replica was quicker.

@@ -161,7 +161,7 @@ func (b *bench) kept() *journal.Kept {
 func (b *bench) fresh() *journal.State {
 	b.Helper()
 	s := journal.NewState()
-	parts, err := b.store.Store.Parts(b.Context(), theRun.key(), journal.StreamJournal)
+	parts, err := b.store.Parts(b.Context(), theRun.key(), journal.StreamJournal)
 	if err != nil {
 		b.Fatal(err)
 	}
