@@ -10,6 +10,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -63,7 +64,7 @@ func withPlan(do func(*runner.Runner, context.Context) int) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	return do(runner.New(runner.Config{
-		Plan: p, Environ: os.Environ(), Stdout: os.Stdout, Now: time.Now, Paths: runner.PodPaths(),
+		Plan: p, Environ: os.Environ(), Stdout: os.Stdout, Now: time.Now, Jitter: rand.Float64, Paths: runner.PodPaths(),
 	}), ctx)
 }
 

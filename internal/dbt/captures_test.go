@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,8 +81,8 @@ func replay(t *testing.T, file string, want capture) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := NewRecorder()
-	r.Begin()
+	w := &watch{}
+	r := NewRecorder(w.tell)
 	for line := range bytes.Lines(b) {
 		e, ok := ParseEvent(bytes.TrimSpace(line))
 		if !ok {
@@ -96,16 +97,63 @@ func replay(t *testing.T, file string, want capture) {
 	if strings.Contains(message, "/workspace") || strings.Contains(message, "<unknown>") || strings.HasSuffix(message, "^") {
 		t.Errorf("the message holds what is of no use once the pod is gone: %q", message)
 	}
-	if diff := cmp.Diff(want.counts, r.Counts()); diff != "" {
+	if diff := cmp.Diff(want.counts, w.counts(t)); diff != "" {
 		t.Errorf("counts: -want +got\n%s", diff)
 	}
-	if f := r.Failures(1); (len(f) == 1) != (want.failed != "") || len(f) == 1 && f[0].UniqueID != want.failed {
+	if f := w.failed(); (len(f) == 1) != (want.failed != "") || len(f) == 1 && f[0].ID != want.failed {
 		t.Errorf("failures: got %+v, want %q", f, want.failed)
 	}
-	if r.Version() == "" || r.InvocationID() == "" {
-		t.Errorf("version %q, invocation %q", r.Version(), r.InvocationID())
+	if w.dbt == "" || w.invocation == "" || strings.HasPrefix(want.engine, "dbt11") && want.counts.Success > 0 && w.adapter == "" {
+		t.Errorf("version %q, adapter %q, invocation %q", w.dbt, w.adapter, w.invocation)
 	}
-	if counts := r.Counts(); r.Selected() != counts.Finished() && want.name != "slow-model" {
-		t.Errorf("Selected() = %d, %d finished", r.Selected(), counts.Finished())
+	if n := int32(len(w.nodes)); w.total > 0 && w.total != n && want.name != "slow-model" {
+		t.Errorf("a total of %d, %d nodes", w.total, n)
 	}
+	for _, n := range w.nodes {
+		if n.Status != "skipped" && (n.Start < 1.7e12 || n.End < n.Start) || n.Path == "" && n.ResourceType == "model" || n.Relation == "" && n.ResourceType == "seed" {
+			t.Errorf("a node without times, path or relation: %+v", n)
+		}
+	}
+}
+
+// watch keeps what a recorder tells.
+type watch struct {
+	dbt, adapter, invocation string
+	total                    int32
+	nodes                    []NodeState
+	started                  []string
+}
+
+func (w *watch) tell(c Change) {
+	switch {
+	case c.Dbt != "" || c.Adapter != "":
+		w.dbt, w.adapter = c.Dbt, c.Adapter
+	case c.InvocationID != "":
+		w.invocation = c.InvocationID
+	case c.Total != 0:
+		w.total = c.Total
+	case c.Node.Status == "":
+		w.started = append(w.started, c.Node.ID)
+	default:
+		i := slices.IndexFunc(w.nodes, func(n NodeState) bool { return n.ID == c.Node.ID })
+		if i < 0 {
+			w.nodes = append(w.nodes, *c.Node)
+		} else {
+			w.nodes[i] = *c.Node
+		}
+	}
+}
+
+func (w *watch) counts(t *testing.T) Counts {
+	var c Counts
+	for _, n := range w.nodes {
+		if !c.Count(n.Status) {
+			t.Errorf("node %s has status %q", n.ID, n.Status)
+		}
+	}
+	return c
+}
+
+func (w *watch) failed() []NodeState {
+	return slices.DeleteFunc(slices.Clone(w.nodes), func(n NodeState) bool { return !NodeFailed(n.Status) })
 }

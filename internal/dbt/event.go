@@ -1,11 +1,6 @@
 package dbt
 
-import (
-	"strings"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-)
+import "strings"
 
 // Event is one line of dbt's JSON log, as far as it matters here. Strings are as dbt wrote them: not cleaned, not
 // bounded, not redacted.
@@ -27,6 +22,8 @@ type Node struct {
 	ResourceType string
 	Path         string // of the node's file, relative to the folder of its kind
 	Relation     string
+	// StartedAt and FinishedAt are as dbt wrote them: RFC 3339, UTC also without a zone (1.x), or empty.
+	StartedAt, FinishedAt string
 }
 
 // Data is the part of an event's data that is read. A field that an event lacks is zero.
@@ -39,51 +36,10 @@ type Data struct {
 	Message        string  // the text of a failure
 	Path           string
 	Exception      string
-	Failures       int32 // rows that a test found
-	Success        *bool // how a command of dbt 2.x says it ended
+	Failures       int32  // rows that a test found
+	Success        *bool  // how a command of dbt 2.x says it ended
+	Adapter        string // the adapter's own word on what a statement did, such as "SELECT 100"
 }
-
-type wireEvent struct {
-	Info struct {
-		Code         string `json:"code"`
-		Name         string `json:"name"`
-		Level        string `json:"level"`
-		Time         string `json:"ts"`
-		Message      string `json:"msg"`
-		InvocationID string `json:"invocation_id"`
-	} `json:"info"`
-	Data jsontext.Value `json:"data"`
-}
-
-type wireNode struct {
-	UniqueID     string `json:"unique_id"`
-	Status       string `json:"node_status"`
-	ResourceType string `json:"resource_type"`
-	Path         string `json:"node_path"`
-	Relation     struct {
-		Name string `json:"relation_name"`
-	} `json:"node_relation"`
-}
-
-type wireData struct {
-	Version        string   `json:"version"`
-	AdapterName    string   `json:"adapter_name"`
-	AdapterVersion string   `json:"adapter_version"`
-	Total          int32    `json:"total"`
-	TotalTests     int32    `json:"num_models"` // what dbt 1.x calls the total in results of tests
-	TotalNodes     int32    `json:"node_count"`
-	Seconds        float64  `json:"execution_time"`
-	Message        string   `json:"msg"`
-	Result         string   `json:"result_message"`
-	Path           string   `json:"path"`
-	Exception      string   `json:"exc"`
-	Failures       int32    `json:"num_failures"`
-	Success        *bool    `json:"success"`
-	Node           wireNode `json:"node_info"`
-}
-
-// lenient accepts what dbt and its adapters are known to write: text that is not UTF-8, the same name twice.
-var lenient = json.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
 
 // ParseEvent returns the event on a line of dbt's output, or false when the line holds none. An event whose data has
 // an unexpected shape is returned without data.
@@ -91,29 +47,9 @@ func ParseEvent(line []byte) (Event, bool) {
 	if len(line) == 0 || line[0] != '{' {
 		return Event{}, false
 	}
-	var w wireEvent
-	if err := json.Unmarshal(line, &w, lenient); err != nil || w.Info.Name == "" || w.Info.Level == "" {
-		return Event{}, false
-	}
-	e := Event{
-		Code: w.Info.Code, Name: w.Info.Name, Level: strings.ToLower(w.Info.Level), Time: w.Info.Time,
-		Message: w.Info.Message, InvocationID: w.Info.InvocationID,
-	}
-	var d wireData
-	if len(w.Data) == 0 || json.Unmarshal(w.Data, &d, lenient) != nil {
-		return e, true
-	}
-	e.Data = Data{
-		Version: strings.TrimPrefix(d.Version, "="), AdapterName: d.AdapterName,
-		AdapterVersion: strings.TrimPrefix(d.AdapterVersion, "="), Total: max(d.Total, d.TotalTests, d.TotalNodes),
-		Seconds: d.Seconds, Message: firstNonEmpty(d.Message, d.Result), Path: d.Path, Exception: d.Exception,
-		Failures: d.Failures, Success: d.Success,
-	}
-	e.Node = Node{
-		UniqueID: d.Node.UniqueID, Status: nodeStatus(d.Node.Status), ResourceType: d.Node.ResourceType,
-		Path: d.Node.Path, Relation: d.Node.Relation.Name,
-	}
-	return e, true
+	p := parsers.Get().(*parser)
+	defer p.release()
+	return p.parse(line)
 }
 
 // nodeStatus returns a node status in lower case. dbt 1.x writes Python's "None" where it has none.

@@ -9,12 +9,17 @@ func FuzzParseEvent(f *testing.F) {
 	f.Add([]byte(line1("Q012", "info", "model.a", "success", `"total":8,`)))
 	f.Add([]byte(general("Z002", "error", "x", `"exc":"bad"`)))
 	f.Add([]byte(`{"info":{"name":"N","level":"info"},"data":[]}`))
+	f.Add([]byte(`{"info":{"name":"N\\\\","level":"info","x":[1,"]}",{"a":-1.5e3}]},"data":{"node_info":{"unique_id":"a\\"b","node_relation":null},"total":"1","success":true}} `))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		e, ok := ParseEvent(line)
 		if !ok {
 			return
 		}
-		r := NewRecorder()
+		r := NewRecorder(func(c Change) {
+			if c.Node != nil && len(c.Node.Message) > maxErrorBytes {
+				t.Errorf("a message of %d bytes", len(c.Node.Message))
+			}
+		})
 		r.Begin()
 		r.Observe(e)
 		r.Judge("dbt build", Exit{})

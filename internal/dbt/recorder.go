@@ -3,26 +3,51 @@ package dbt
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 )
 
-// Recorder folds the events of a run's commands, in order, into what the run came to. Its memory is bounded by the
-// number of nodes: what an event says at length is kept for the first failures only. It is not safe for concurrent use.
+// Recorder follows the events of a run's commands, in order, and tells what changed. It knows the command under way
+// well enough to judge it; what the run came to over all its commands is for whoever is told. Its memory is bounded by
+// the number of nodes. It is not safe for concurrent use.
 type Recorder struct {
-	nodes map[string]*node
-	order []*node // by first appearance
+	tell func(Change)
 
 	dbt, adapter string
-	commands     int // begun so far
 	command      command
+}
+
+// Change is one thing that an event told. Its first member that is not empty says which.
+type Change struct {
+	// Dbt and Adapter ("postgres=1.11.0") are the engine's versions, each empty until dbt has said it.
+	Dbt, Adapter string
+	// InvocationID is dbt's name of the command under way.
+	InvocationID string
+	// Total is how many nodes the command under way says it is about.
+	Total int32
+	// Node is a node that started (its Status is empty), that ended, or of whose end more became known.
+	Node *NodeState
+}
+
+// NodeState is what is known of a node of the command under way.
+type NodeState struct {
+	ID, ResourceType, Path, Relation string
+	// Status is dbt's node status, empty while the node runs.
+	Status string
+	// Start and End are Unix milliseconds, 0 when dbt has not said.
+	Start, End int64
+	Seconds    float64
+	// Rows is how many rows the adapter says were affected, or a test found; 0 also when nobody says.
+	Rows int64
+	// Message is why the node did not end well, at most 4 KiB.
+	Message string
 }
 
 // command is what is known of the command under way.
 type command struct {
+	nodes      map[string]*node
+	order      []*node // by first appearance
 	invocation string
 	total      int32 // nodes it set out to run, as far as dbt said
-	seen       int32 // nodes it came to so far
 	open       int   // nodes started and not ended
 	errors     []string
 	success    *bool
@@ -30,13 +55,9 @@ type command struct {
 }
 
 type node struct {
-	id, resourceType, path, relation string
-	status                           string
-	class                            class
-	seconds                          float64
-	message                          string
-	started                          bool
-	command                          int // the last one that came to it
+	NodeState
+	class   class
+	started bool
 }
 
 // Limits of what is kept.
@@ -46,33 +67,35 @@ const (
 	maxErrorBytes = 4 << 10
 )
 
-// NewRecorder returns an empty recorder.
-func NewRecorder() *Recorder { return &Recorder{nodes: map[string]*node{}} }
+// NewRecorder returns a recorder that calls tell for each change; tell may be nil.
+func NewRecorder(tell func(Change)) *Recorder {
+	if tell == nil {
+		tell = func(Change) {}
+	}
+	r := &Recorder{tell: tell}
+	r.Begin()
+	return r
+}
 
 // Begin says that the next events come from another command.
-func (r *Recorder) Begin() {
-	r.commands++
-	r.command = command{}
-	for _, n := range r.order {
-		n.started = false
-	}
-}
+func (r *Recorder) Begin() { r.command = command{nodes: map[string]*node{}} }
 
 // Observe takes one event in. Events of another invocation than the command's first are not the command's own: a
 // hook that calls dbt, or text made to look like an event.
 func (r *Recorder) Observe(e Event) {
 	c := &r.command
-	if c.invocation == "" {
-		c.invocation = e.InvocationID
+	if c.invocation == "" && e.InvocationID != "" {
+		c.invocation = strings.Clone(e.InvocationID)
+		r.tell(Change{InvocationID: c.invocation})
 	}
 	if e.InvocationID != c.invocation {
 		return
 	}
 	switch e.Code {
 	case "A001":
-		r.dbt = firstNonEmpty(e.Data.Version, r.dbt)
+		r.engine(e.Data.Version, "")
 	case "E034":
-		r.adapter = strings.TrimSuffix(e.Data.AdapterName+"="+e.Data.AdapterVersion, "=")
+		r.engine("", strings.TrimSuffix(e.Data.AdapterName+"="+e.Data.AdapterVersion, "="))
 	case "Q039":
 		if e.Data.Success != nil {
 			c.success = e.Data.Success
@@ -80,6 +103,14 @@ func (r *Recorder) Observe(e Event) {
 	}
 	r.observeNode(e)
 	r.observeError(e)
+}
+
+func (r *Recorder) engine(dbt, adapter string) {
+	dbt, adapter = firstNonEmpty(dbt, r.dbt), firstNonEmpty(adapter, r.adapter)
+	if dbt != r.dbt || adapter != r.adapter {
+		r.dbt, r.adapter = strings.Clone(dbt), strings.Clone(adapter)
+		r.tell(Change{Dbt: r.dbt, Adapter: r.adapter})
+	}
 }
 
 // results are the events that carry a node's final status. Q045 and Q046 are batches of a node, whose own result
@@ -94,20 +125,41 @@ func (r *Recorder) observeNode(e Event) {
 	}
 	switch {
 	case e.Code == "Q011":
-		r.command.total = max(r.command.total, e.Data.Total)
-		if n := r.node(e.Node); n != nil && !n.started {
-			n.started = true
-			r.command.open++
-		}
+		r.total(e.Data.Total)
+		r.start(e)
 	case results[e.Code]:
-		r.command.total = max(r.command.total, e.Data.Total)
+		r.total(e.Data.Total)
 		r.finish(e)
 	case e.Level == "error" || e.Level == "warn":
 		r.explain(e)
 	}
 }
 
-// finish records a node's result; the last one of several commands counts.
+func (r *Recorder) total(n int32) {
+	if n > r.command.total {
+		r.command.total = n
+		r.tell(Change{Total: n})
+	}
+}
+
+func (r *Recorder) start(e Event) {
+	n := r.node(e.Node)
+	if n == nil || n.started {
+		return
+	}
+	n.started = true
+	n.Start = cmp.Or(millis(e.Node.StartedAt), millis(e.Time))
+	r.command.open++
+	r.told(n)
+}
+
+// told tells what is known of a node.
+func (r *Recorder) told(n *node) {
+	state := n.NodeState
+	r.tell(Change{Node: &state})
+}
+
+// finish records a node's result.
 func (r *Recorder) finish(e Event) {
 	k, known := classes[e.Node.Status]
 	if !known {
@@ -121,10 +173,13 @@ func (r *Recorder) finish(e Event) {
 		n.started = false
 		r.command.open--
 	}
-	n.status, n.class, n.seconds = e.Node.Status, k, e.Data.Seconds
-	if n.message == "" && (k == failed || k == errored) {
-		n.message = failureText(e.Data)
+	n.Status, n.class, n.Seconds = strings.Clone(e.Node.Status), k, e.Data.Seconds
+	n.Start, n.End = cmp.Or(millis(e.Node.StartedAt), n.Start), cmp.Or(millis(e.Node.FinishedAt), millis(e.Time))
+	n.Rows = rows(e)
+	if n.Message == "" && (k == failed || k == errored) {
+		n.Message = failureText(e.Data)
 	}
+	r.told(n)
 }
 
 // failureText returns what a result itself says of a failure: of a test, how many rows it found. dbt 2.x says no more.
@@ -138,7 +193,7 @@ func failureText(d Data) string {
 // explain keeps why a node failed. dbt 1.x says it after all results (Z022 names the file, Z024 gives the text); dbt
 // 2.x just before the node's result, in an event without a code.
 func (r *Recorder) explain(e Event) {
-	n, known := r.nodes[e.Node.UniqueID]
+	n, known := r.command.nodes[e.Node.UniqueID]
 	if !known {
 		if e.Level != "error" {
 			return
@@ -147,17 +202,21 @@ func (r *Recorder) explain(e Event) {
 		if n = r.node(e.Node); n == nil {
 			return
 		}
-		n.status, n.class = "error", errored
+		n.Status, n.class = "error", errored
 	}
+	before := n.NodeState
 	if e.Data.Path != "" && e.Code == "Z022" {
-		n.path = e.Data.Path
+		n.Path = strings.Clone(e.Data.Path)
 	}
 	switch text := firstNonEmpty(e.Data.Message, e.Data.Exception); {
 	case e.Level != "error":
 	case e.Code == "Z024" && text != "":
-		n.message = essence(text)
-	case n.message == "" && e.Code != "Z022":
-		n.message = essence(firstNonEmpty(text, e.Message))
+		n.Message = essence(text)
+	case n.Message == "" && e.Code != "Z022":
+		n.Message = essence(firstNonEmpty(text, e.Message))
+	}
+	if n.Status != "" && (n.NodeState != before || !known) {
+		r.told(n)
 	}
 }
 
@@ -186,21 +245,22 @@ func (r *Recorder) observeError(e Event) {
 }
 
 func (r *Recorder) node(from Node) *node {
-	n, known := r.nodes[from.UniqueID]
+	c := &r.command
+	n, known := c.nodes[from.UniqueID]
 	if !known {
-		if len(r.order) >= maxNodes {
+		if len(c.order) >= maxNodes {
 			return nil
 		}
-		n = &node{id: strings.Clone(from.UniqueID), resourceType: strings.Clone(from.ResourceType)}
-		r.nodes[n.id] = n
-		r.order = append(r.order, n)
+		n = &node{NodeState: NodeState{ID: strings.Clone(from.UniqueID), ResourceType: strings.Clone(from.ResourceType)}}
+		c.nodes[n.ID] = n
+		c.order = append(c.order, n)
 	}
-	if n.command != r.commands {
-		n.command, n.message = r.commands, ""
-		r.command.seen++
+	if n.Path == "" {
+		n.Path = strings.Clone(from.Path)
 	}
-	n.path = firstNonEmpty(n.path, from.Path)
-	n.relation = firstNonEmpty(from.Relation, n.relation)
+	if from.Relation != "" && from.Relation != n.Relation {
+		n.Relation = strings.Clone(from.Relation)
+	}
 	return n
 }
 
@@ -225,75 +285,24 @@ func essence(s string) string {
 // keep returns a copy of s that holds on to at most maxErrorBytes.
 func keep(s string) string { return strings.Clone(s[:min(len(s), maxErrorBytes)]) }
 
-// Version returns dbt's version, empty when dbt has not said.
-func (r *Recorder) Version() string { return r.dbt }
+// Nodes returns how many nodes the command under way came to.
+func (r *Recorder) Nodes() int { return len(r.command.order) }
 
-// Adapter returns the adapter as "name=version", empty when dbt has not said.
-func (r *Recorder) Adapter() string { return r.adapter }
-
-// InvocationID returns that of the command under way.
-func (r *Recorder) InvocationID() string { return r.command.invocation }
-
-// Counts returns the nodes by status, over all commands.
-func (r *Recorder) Counts() Counts {
+// counts returns the nodes of the command under way by status.
+func (r *Recorder) counts() Counts {
 	var c Counts
-	for _, n := range r.order {
+	for _, n := range r.command.order {
 		c.add(n.class)
 	}
 	return c
 }
 
-// Selected returns the number of nodes that the commands so far set out to run.
-func (r *Recorder) Selected() int32 {
-	return int32(len(r.order)) - r.command.seen + max(r.command.seen, r.command.total)
-}
-
-// Failure is a node that did not end well.
-type Failure struct {
-	UniqueID, ResourceType, Status, Message, Path string
-}
-
-// Failures returns the first limit nodes that did not end well, in the order in which dbt came to them.
-func (r *Recorder) Failures(limit int) []Failure {
-	var out []Failure
-	for _, n := range r.order {
-		if len(out) == limit {
-			break
-		}
+// failure returns the first node of the command under way that did not end well.
+func (r *Recorder) failure() NodeState {
+	for _, n := range r.command.order {
 		if n.class == failed || n.class == errored {
-			out = append(out, Failure{n.id, n.resourceType, n.status, n.message, n.path})
+			return n.NodeState
 		}
 	}
-	return out
-}
-
-// NodeTime is how long a node took.
-type NodeTime struct {
-	UniqueID string
-	Seconds  float64
-}
-
-// Slowest returns the limit nodes that took longest, longest first.
-func (r *Recorder) Slowest(limit int) []NodeTime {
-	var all []NodeTime
-	for _, n := range r.order {
-		if n.seconds > 0 {
-			all = append(all, NodeTime{n.id, n.seconds})
-		}
-	}
-	slices.SortFunc(all, func(a, b NodeTime) int {
-		return cmp.Or(cmp.Compare(b.Seconds, a.Seconds), cmp.Compare(a.UniqueID, b.UniqueID))
-	})
-	return all[:min(len(all), limit)]
-}
-
-// Made returns the unique_ids of the nodes that ended well, in order.
-func (r *Recorder) Made() []string {
-	var out []string
-	for _, n := range r.order {
-		if n.class == success || n.class == warned || n.class == reused || n.class == noOp {
-			out = append(out, n.id)
-		}
-	}
-	return out
+	return NodeState{}
 }

@@ -77,15 +77,68 @@ func TestParseEvent(t *testing.T) {
 	}
 }
 
-func TestRecorderCounts(t *testing.T) {
-	r := NewRecorder()
+// TestUnitTests holds lines as dbt 1.11 and 1.12 print them of a unit test: the node's status stays None, and only the
+// result's own status says how it ended.
+func TestUnitTests(t *testing.T) {
+	const id = "unit_test.rs.m7.ut_m7"
+	cases := map[string]struct {
+		reason string
+		lines  []string
+		exit   int
+		want   Counts
+		ending Ending
+		says   string
+	}{
+		"Passes": {
+			reason: "a unit test that passed has ended, and is a success",
+			lines:  []string{line1("Q011", "info", id, "started", `"total":1,`), line1("Q007", "info", id, "None", `"status":"pass","num_models":1,`)},
+			want:   Counts{Success: 1}, ending: EndedWell,
+		},
+		"Fails": {
+			reason: "its failure is that of a node, with the difference as its text",
+			lines: []string{
+				line1("Q011", "info", id, "started", `"total":1,`), line1("Q007", "error", id, "None", `"status":"fail","num_failures":1,"num_models":1,`),
+				line1("Z022", "error", id, "None", `"path":"models/s.yml",`), line1("Z024", "error", id, "None", `"msg":"actual differs from expected",`),
+			},
+			exit: 1, want: Counts{Fail: 1}, ending: NodesFailed, says: id + " (fail): actual differs from expected",
+		},
+		"StatusOfTheServer": {
+			reason: "the status of a result can be what the server said, which is no node status",
+			lines:  []string{line1("Q007", "info", id, "None", `"status":"SELECT 3",`)},
+			ending: EndedWell,
+		},
+		"StatusIsNoString": {
+			reason: "the rest of the event's data is not lost",
+			lines:  []string{line1("Q007", "info", "test.a", "pass", `"status":{"x":1},`)},
+			want:   Counts{Success: 1}, ending: EndedWell,
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := &watch{}
+			r := NewRecorder(w.tell)
+			record(t, r, tc.lines...)
+			if diff := cmp.Diff(tc.want, w.counts(t)); diff != "" {
+				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
+			}
+			ending, message := r.Judge("dbt build", Exit{Code: tc.exit})
+			if ending != tc.ending || !strings.Contains(message, tc.says) {
+				t.Errorf("%s: got %s %q, want %s with %q", tc.reason, ending, message, tc.ending, tc.says)
+			}
+		})
+	}
+}
+
+func TestRecorderTells(t *testing.T) {
+	w := &watch{}
+	r := NewRecorder(w.tell)
 	record(t, r,
 		general("A001", "info", "", `"version":"=1.11.16"`),
 		general("E034", "info", "", `"adapter_name":"duckdb","adapter_version":"=1.11.1"`),
 		line1("Q011", "info", "model.a", "started", `"total":8,`),
-		line1("Q012", "info", "model.a", "success", `"total":8,"execution_time":1.5,`),
-		line1("Q007", "info", "test.b", "pass", `"num_models":8,"execution_time":2.5,`),
-		line1("Q007", "warn", "test.w", "warn", ""),
+		line1("Q012", "info", "model.a", "success", `"total":8,"execution_time":1.5,"status":"SELECT 100",`),
+		line1("Q007", "info", "test.b", "pass", `"num_models":8,"execution_time":2.5,"status":"pass",`),
+		line1("Q007", "warn", "test.w", "warn", `"num_failures":3,`),
 		line1("Q007", "error", "test.f", "fail", `"num_failures":2,`),
 		line1("Q012", "error", "model.e", "error", ""),
 		line1("Q012", "error", "model.p", "partial success", ""),
@@ -96,56 +149,96 @@ func TestRecorderCounts(t *testing.T) {
 		line1("Z022", "error", "model.e", "None", `"path":"models/e.sql",`),
 		line1("Z024", "error", "model.e", "None", `"msg":"Runtime Error in model e",`),
 	)
-	want := Counts{Success: 2, Warn: 1, Fail: 1, Error: 2, Skipped: 1, NoOp: 1}
-	if diff := cmp.Diff(want, r.Counts()); diff != "" {
-		t.Errorf("each node counts once, hooks not at all: -want +got\n%s", diff)
+	const at = 1795478973700 // the time of line1
+	node := func(id, status string, more NodeState) NodeState {
+		more.ID, more.Status, more.ResourceType, more.Relation, more.End = id, status, "model", `"db"."s"."x"`, at
+		more.Path = firstNonEmpty(more.Path, "x.sql")
+		return more
 	}
-	if got := r.Selected(); got != 8 {
-		t.Errorf("Selected() = %d, want dbt's own total, 8", got)
+	want := []NodeState{
+		node("model.a", "success", NodeState{Start: at, Seconds: 1.5, Rows: 100}),
+		node("test.b", "pass", NodeState{Seconds: 2.5}),
+		node("test.w", "warn", NodeState{Rows: 3}),
+		node("test.f", "fail", NodeState{Rows: 2, Message: "Got 2 results"}),
+		node("model.e", "error", NodeState{Message: "Runtime Error in model e", Path: "models/e.sql"}),
+		node("model.p", "partial success", NodeState{}),
+		node("model.s", "skipped", NodeState{}),
+		node("exposure.x", "no-op", NodeState{}),
 	}
-	if r.Version() != "1.11.16" || r.Adapter() != "duckdb=1.11.1" {
-		t.Errorf("Version %q, Adapter %q", r.Version(), r.Adapter())
+	if diff := cmp.Diff(want, w.nodes); diff != "" {
+		t.Errorf("each node once, hooks not at all, and what became known later: -want +got\n%s", diff)
 	}
-	failures := []Failure{
-		{"test.f", "model", "fail", "Got 2 results", "x.sql"},
-		{"model.e", "model", "error", "Runtime Error in model e", "models/e.sql"},
-		{"model.p", "model", "partial success", "", "x.sql"},
+	if w.dbt != "1.11.16" || w.adapter != "duckdb=1.11.1" || w.total != 8 || w.invocation != "i1" {
+		t.Errorf("dbt %q, adapter %q, total %d, invocation %q", w.dbt, w.adapter, w.total, w.invocation)
 	}
-	if diff := cmp.Diff(failures, r.Failures(10)); diff != "" {
-		t.Errorf("Failures: -want +got\n%s", diff)
-	}
-	if diff := cmp.Diff([]NodeTime{{"test.b", 2.5}, {"model.a", 1.5}}, r.Slowest(5)); diff != "" {
-		t.Errorf("Slowest: -want +got\n%s", diff)
-	}
-	if diff := cmp.Diff([]string{"model.a", "test.b", "test.w", "exposure.x"}, r.Made()); diff != "" {
-		t.Errorf("Made: -want +got\n%s", diff)
+	if diff := cmp.Diff([]string{"model.a"}, w.started); diff != "" {
+		t.Errorf("started: -want +got\n%s", diff)
 	}
 }
 
 func TestRecorderSecondCommand(t *testing.T) {
-	r := NewRecorder()
-	record(t, r, line1("Q016", "info", "seed.a", "success", `"total":2,`), line1("Q012", "info", "model.b", "success", `"total":2,`))
-	record(t, r, line1("Q011", "info", "model.b", "started", `"total":3,`), line1("Q012", "error", "model.b", "error", `"total":3,`))
-	if diff := cmp.Diff(Counts{Success: 1, Error: 1}, r.Counts()); diff != "" {
-		t.Errorf("the last result of a node counts: -want +got\n%s", diff)
+	w := &watch{}
+	r := NewRecorder(w.tell)
+	record(t, r, line1("Q012", "error", "model.b", "error", `"total":2,`))
+	record(t, r, line1("Q011", "info", "model.b", "started", `"total":3,`), line1("Q012", "info", "model.b", "success", `"total":3,`))
+	if ending, why := r.Judge("dbt run", Exit{}); ending != EndedWell {
+		t.Errorf("a command is judged by its own nodes: got %s %q", ending, why)
 	}
-	if got := r.Selected(); got != 4 {
-		t.Errorf("Selected() = %d, want 4: one node of the first command alone, three of the second", got)
+	if w.nodes[0].Status != "success" || w.nodes[0].Message != "" {
+		t.Errorf("what a command before said of a node is over: %+v", w.nodes[0])
 	}
 }
 
 func TestRecorderIgnoresOtherInvocations(t *testing.T) {
-	r := NewRecorder()
+	w := &watch{}
+	r := NewRecorder(w.tell)
 	fake := strings.Replace(line1("Q012", "info", "model.fake", "success", ""), `"i1"`, `"i2"`, 1)
 	record(t, r, line1("Q012", "error", "model.a", "error", ""), fake)
-	if diff := cmp.Diff(Counts{Error: 1}, r.Counts()); diff != "" {
+	if diff := cmp.Diff(Counts{Error: 1}, w.counts(t)); diff != "" {
 		t.Errorf("an event of another invocation is not the command's own: -want +got\n%s", diff)
+	}
+}
+
+func TestRows(t *testing.T) {
+	tests := map[string]struct {
+		reason, status string
+		want           int64
+	}{
+		"Select":   {"a table made by a query, on PostgreSQL", "SELECT 100", 100},
+		"Insert":   {"an incremental model", "INSERT 0 7", 7},
+		"Seed":     {"dbt's own word for a seed", "INSERT 5", 5},
+		"Merge":    {"a merge", "MERGE 12", 12},
+		"View":     {"a view has no rows", "CREATE VIEW", 0},
+		"OK":       {"DuckDB says nothing", "OK", 0},
+		"BigQuery": {"BigQuery in words", "CREATE TABLE (12.0 rows, 2.0 MiB processed)", 12},
+		"Rounded":  {"a rounded number is none", "CREATE TABLE (1.2k rows, 2.0 MiB processed)", 0},
+		"Success":  {"Snowflake counts its own answer", "SUCCESS 1", 0},
+		"Hostile":  {"text that only begins so", "SELECT 1 from x", 0},
+		"Huge":     {"more digits than a number has", "SELECT 99999999999999999999", 0},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := rows(Event{Data: Data{Adapter: tc.status}}); got != tc.want {
+				t.Errorf("%s: %q is %d rows, want %d", tc.reason, tc.status, got, tc.want)
+			}
+		})
+	}
+}
+
+func TestMillis(t *testing.T) {
+	for in, want := range map[string]int64{
+		"2026-11-24T02:12:25.210271": 1795486345210, "2026-11-24T02:12:25.210271Z": 1795486345210, "2026-11-24T03:12:25.210+01:00": 1795486345210,
+		"": 0, "yesterday": 0, "1969-12-31T23:59:59Z": 0,
+	} {
+		if got := millis(in); got != want {
+			t.Errorf("millis(%q) = %d, want %d", in, got, want)
+		}
 	}
 }
 
 func TestRecorderDbt2(t *testing.T) {
 	generic := `{"info":{"code":"","name":"Generic","level":"error","msg":"[error] [DbSyntaxInvalid (dbt1302)]: Database Error in model orders\n  column does not exist\nQuery was: select 1\n   0: <unknown>","invocation_id":"i1"},"data":{"node_info":{"unique_id":"model.o"}}}`
-	r := NewRecorder()
+	r := NewRecorder(nil)
 	record(t, r,
 		line1("Q011", "info", "model.o", "started", ""),
 		generic,
@@ -200,7 +293,7 @@ func TestJudge(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			r := NewRecorder()
+			r := NewRecorder(nil)
 			record(t, r, tc.lines...)
 			got, message := r.Judge("dbt build", tc.exit)
 			if got != tc.want || message != tc.message {

@@ -35,14 +35,14 @@ const maxReason = 700
 // command in words, "dbt build" for one. An exit code of 0 alone is not believed: nodes that failed, or started and
 // never ended, say otherwise. Nor are events alone: any other exit code is a failure.
 func (r *Recorder) Judge(name string, exit Exit) (Ending, string) {
-	counts := r.Counts()
+	counts := r.counts()
 	switch {
 	case exit.Signal == syscall.SIGKILL:
 		return Killed, name + " was killed by signal 9"
 	case exit.Signal != 0:
 		return DbtError, fmt.Sprintf("%s was ended by signal %d (%s)", name, exit.Signal, exit.Signal)
 	case counts.Failed() > 0:
-		return NodesFailed, r.failedNodes(counts)
+		return NodesFailed, FailedNodes(counts.Failed(), max(r.command.total, int32(len(r.command.order))), r.failure())
 	case exit.Code != 0:
 		return DbtError, fmt.Sprintf("%s ended with exit code %d: %s", name, exit.Code, r.reason(exit))
 	case r.command.open > 0:
@@ -55,19 +55,19 @@ func (r *Recorder) Judge(name string, exit Exit) (Ending, string) {
 	return EndedWell, ""
 }
 
-func (r *Recorder) failedNodes(c Counts) string {
-	first := r.Failures(1)[0]
+// FailedNodes returns a sentence on so many failed nodes of so many, of which first is one.
+func FailedNodes(failed, of int32, first NodeState) string {
 	why := text.Line(first.Message, maxReason)
-	of := fmt.Sprintf("%d of %d nodes failed", c.Failed(), max(r.Selected(), c.Finished()))
-	if c.Failed() > 1 {
-		of += ", the first was "
+	out := fmt.Sprintf("%d of %d nodes failed", failed, max(failed, of))
+	if failed > 1 {
+		out += ", the first was "
 	} else {
-		of += ": "
+		out += ": "
 	}
 	if why == "" {
-		return of + fmt.Sprintf("%s (%s)", first.UniqueID, first.Status)
+		return out + fmt.Sprintf("%s (%s)", first.ID, first.Status)
 	}
-	return of + fmt.Sprintf("%s (%s): %s", first.UniqueID, first.Status, why)
+	return out + fmt.Sprintf("%s (%s): %s", first.ID, first.Status, why)
 }
 
 // reason returns the first error that dbt logged, or else what it wrote to standard error last.

@@ -122,6 +122,9 @@ func EncodeEntry(e Entry) []byte {
 	return b.Bytes()
 }
 
+// Bounded returns the entry as EncodeEntry writes it and DecodeEntries reads it.
+func (e Entry) Bounded() Entry { return boundedEntry(e) }
+
 // DecodeEntries calls each for every entry in r, in order, and returns how many lines were none: a torn last line, a
 // line that is too long, bytes that somebody else wrote. It stops at an error of r or of each.
 func DecodeEntries(r io.Reader, each func(Entry) error) (skipped int, err error) {

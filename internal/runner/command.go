@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,8 +15,15 @@ import (
 	"github.com/dbt-operator/dbt-operator/internal/journal"
 )
 
-// reserve is the part of the pod's grace period kept for the report once dbt has ended.
-const reserve = 5 * time.Second
+// Parts of the pod's grace period: reserve is kept for the report and for the collector once dbt has ended, margin for
+// the process's own end.
+const (
+	reserve = 5 * time.Second
+	margin  = time.Second
+)
+
+// deps is the index of `dbt deps` before the run's commands.
+const deps = -1
 
 // ready returns the project with its packages. A project baked into the image lies on a read-only file system, so it
 // is copied to the workspace before packages are installed.
@@ -36,33 +44,77 @@ func (r *Runner) ready(ctx context.Context, p project) (project, error) {
 		}
 		p.Dir = r.folders.project()
 	}
-	return p, r.command(ctx, p, []string{"deps"})
+	b := begun{index: deps, words: []string{"deps"}}
+	if _, before := r.state.Command(deps); before {
+		b.mode, b.note = journal.ModeAnew, noPackages
+	}
+	return p, r.command(ctx, p, b)
 }
 
+// begun is how a command of the run begins.
+type begun struct {
+	index int32
+	// words are the command's own; spawn, when it is not nil, those that do what is left of it.
+	words, spawn []string
+	mode         journal.Mode
+	note         string
+	total        int32 // nodes of this run that it is about, 0 when unknown
+	planned      int   // nodes that it selects, 0 when unknown
+	retry        int32 // of its failed nodes, counted from 1
+}
+
+func (b begun) name() string { return "dbt " + strings.Join(b.words, " ") }
+
 // command runs one dbt command and returns a *stopped error when it did not end well.
-func (r *Runner) command(ctx context.Context, p project, words []string) error {
-	name := "dbt " + strings.Join(words, " ")
+func (r *Runner) command(ctx context.Context, p project, b begun) error {
 	if ctx.Err() != nil {
-		return &stopped{journal.Interrupted, "stopped before " + name}
+		return &stopped{journal.Interrupted, "stopped before " + b.name()}
 	}
-	exit, err := r.spawn(ctx, p, words)
-	r.report.Commands = append(r.report.Commands, journal.Command{
-		Command: r.redact.String(name), InvocationID: r.record.InvocationID(),
-		Start: exit.start.UnixMilli(), End: exit.end.UnixMilli(), ExitCode: int32(exit.Code),
-	})
-	if err != nil {
-		return err
+	r.setResultsAside(ctx)
+	r.begin(b)
+	words := b.words
+	if b.spawn != nil {
+		words = b.spawn
 	}
-	ending, why := r.record.Judge("dbt "+words[0], exit.Exit)
+	r.record.Begin()
+	results := r.results()
+	exit, err := r.spawn(ctx, p, words, r.observe)
+	if err == nil {
+		err = r.judge(ctx, b, exit)
+	}
+	last := journal.Entry{Kind: journal.KindCommandEnd, ExitCode: int32(exit.Code), Outcome: journal.Succeeded}
+	var stop *stopped
+	switch {
+	case errors.As(err, &stop):
+		last.Outcome, last.Message = stop.outcome, stop.message
+	case err != nil:
+		last.Outcome, last.Message = journal.DbtError, err.Error()
+	}
+	r.enter(last)
+	r.keep(b, results)
+	return err
+}
+
+// begin journals that a command begins.
+func (r *Runner) begin(b begun) {
+	r.enter(journal.Entry{Kind: journal.KindCommand, Command: b.index, Line: b.name(), Mode: b.mode, Note: b.note})
+	if b.total > 0 {
+		r.enter(journal.Entry{Kind: journal.KindTotal, Total: b.total})
+	}
+}
+
+// judge returns a *stopped error when a command did not end well.
+func (r *Runner) judge(ctx context.Context, b begun, exit ended) error {
+	ending, why := r.record.Judge("dbt "+b.words[0], exit.Exit)
 	switch {
 	case ending == dbt.EndedWell:
-		return nil
+		return r.judgeRest(b)
 	case ctx.Err() != nil:
-		return &stopped{journal.Interrupted, "stopped during " + name}
+		return &stopped{journal.Interrupted, "stopped during " + b.name()}
 	case exit.outOfMemory:
-		return &stopped{journal.OutOfMemory, "the container ran out of memory during " + name}
+		return &stopped{journal.OutOfMemory, "the container ran out of memory during " + b.name()}
 	case ending == dbt.NodesFailed:
-		return &stopped{journal.NodesFailed, why}
+		return &stopped{journal.NodesFailed, r.failedNodes(b.index, why)}
 	default:
 		return &stopped{journal.DbtError, why}
 	}
@@ -71,16 +123,14 @@ func (r *Runner) command(ctx context.Context, p project, words []string) error {
 // ended is how a command's process ended.
 type ended struct {
 	dbt.Exit
-	start, end  time.Time
 	outOfMemory bool
 }
 
-// spawn runs dbt and takes its output in until it has ended.
-func (r *Runner) spawn(ctx context.Context, p project, words []string) (ended, error) {
-	e := ended{start: r.now(), end: r.now()}
+// spawn runs dbt and hands each line of its output to observe until it has ended.
+func (r *Runner) spawn(ctx context.Context, p project, words []string, observe func(line []byte)) (ended, error) {
+	e := ended{Exit: dbt.Exit{Code: -1}}
 	path, err := lookPath(r.environ)
 	if err != nil {
-		e.Code = -1
 		return e, &stopped{journal.DbtError, err.Error()}
 	}
 	profiles := r.plan.ProfilesDir
@@ -91,17 +141,15 @@ func (r *Runner) spawn(ctx context.Context, p project, words []string) (ended, e
 		ProjectDir: p.Dir, ProfilesDir: profiles, Target: r.plan.Target, Threads: r.plan.Threads, Vars: r.plan.Vars,
 	})
 	if err != nil {
-		e.Code = -1
 		return e, fmt.Errorf("command dbt %s: %w", strings.Join(words, " "), err)
 	}
 	var stderr tail
-	out := &lineWriter{emit: r.observe}
+	out := &lineWriter{emit: observe}
 	errs := &lineWriter{emit: func(line []byte) {
 		clean := r.redact.Clean(string(line))
 		stderr.add(clean)
 		r.print.line("error", clean)
 	}}
-	r.record.Begin()
 	before := oomKills(r.paths.Root)
 	e.Exit, err = process{
 		path: path, args: args, env: environment(r.environ, r.folders, r.plan.Run), dir: r.folders.empty(),
@@ -109,7 +157,6 @@ func (r *Runner) spawn(ctx context.Context, p project, words []string) (ended, e
 	}.run(ctx)
 	out.Close()
 	errs.Close()
-	e.end = r.now()
 	e.Stderr = strings.Join(stderr.lines, "\n")
 	e.outOfMemory = e.Signal == syscall.SIGKILL && oomKills(r.paths.Root) > before
 	if err != nil {

@@ -25,6 +25,12 @@ func (f folders) empty() string { return filepath.Join(f.workspace, "empty") }
 // fetched is the file in which `prepare` tells `run` what it fetched.
 func (f folders) fetched() string { return filepath.Join(f.workspace, "fetched.json") }
 
+// artifacts holds the files that are to be kept, redacted, under the names they are kept by.
+func (f folders) artifacts() string { return filepath.Join(f.workspace, "artifacts") }
+
+// resume is where `dbt retry` finds what was done before.
+func (f folders) resume() string { return filepath.Join(f.workspace, "resume") }
+
 // owned are variables of dbt's process that the runner sets or removes; what the image or the project says is dropped.
 var owned = []string{
 	plan.EnvVar, "HOME", "TMPDIR", "PWD",

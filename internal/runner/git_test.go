@@ -5,7 +5,6 @@ import (
 	"encoding/pem"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -526,24 +525,16 @@ func TestPrepareOfOtherSources(t *testing.T) {
 
 // TestStoppedWhileFetching stops a run whose git server never answers.
 func TestStoppedWhileFetching(t *testing.T) {
-	reached := make(chan struct{}, 8)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { _ = c.Close() })
-			reached <- struct{}{}
-		}
-	}()
+	reached, over := make(chan struct{}, 8), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		// By request, not by connection: one that was made for the first run may serve the second.
+		reached <- struct{}{}
+		<-over
+	}))
+	defer server.Close()
+	defer close(over)
 	for _, g := range []plan.Git{{}, {Commit: strings.Repeat("a", 40)}} {
-		g.URL = "http://" + l.Addr().String() + "/shop"
+		g.URL = server.URL + "/shop"
 		p := gitPod(t, g)
 		ctx, stop := context.WithCancel(t.Context())
 		code := make(chan int, 1)

@@ -83,6 +83,7 @@ type pod struct {
 	env    []string
 	screen *screen
 	dbt    *fakeDbt
+	after  func(time.Duration) <-chan time.Time
 }
 
 // newPod returns a pod with a project in a ConfigMap, `dbt build` to run and a fake dbt that does nothing and is content.
@@ -93,7 +94,7 @@ func newPod(t *testing.T) *pod {
 		t: t, screen: newScreen(), dbt: newFakeDbt(t),
 		paths: Paths{
 			Workspace: filepath.Join(dir, "workspace"), ConfigMap: filepath.Join(dir, "configmap"),
-			Tokens: filepath.Join(dir, "tokens"), GitCredentials: filepath.Join(dir, "git"),
+			Tokens: filepath.Join(dir, "tokens"), CollectorToken: filepath.Join(dir, "collector-token"), GitCredentials: filepath.Join(dir, "git"),
 			TerminationLog: filepath.Join(dir, "termination-log"), Root: filepath.Join(dir, "root"),
 		},
 		plan: plan.Plan{
@@ -109,7 +110,7 @@ func newPod(t *testing.T) *pod {
 }
 
 func (p *pod) runner() *Runner {
-	return New(Config{Plan: p.plan, Environ: p.env, Stdout: p.screen, Now: clock, Paths: p.paths})
+	return New(Config{Plan: p.plan, Environ: p.env, Stdout: p.screen, Now: clock, After: p.after, Paths: p.paths})
 }
 
 // run carries the plan out and returns the exit code and the report, decoded as the operator does.

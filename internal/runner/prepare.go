@@ -13,7 +13,7 @@ func (r *Runner) prepare(ctx context.Context) error {
 	if r.plan.Source.Git == nil {
 		return fmt.Errorf("prepare fetches git only, and the plan's source is %s", kindOf(r.plan.Source))
 	}
-	p, err := r.fetchGit(ctx, *r.plan.Source.Git)
+	p, err := r.fetchPinned(ctx, *r.plan.Source.Git)
 	if err != nil {
 		return err
 	}

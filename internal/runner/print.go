@@ -18,6 +18,7 @@ import (
 type printer struct {
 	mu     sync.Mutex
 	out    *bufio.Writer
+	copy   io.Writer // gets what out gets, nil for none
 	redact *Redactor
 	json   bool
 	// identity is the beginning of each JSON line: `"run":"…",…,`.
@@ -90,4 +91,14 @@ func (p *printer) write(s string) {
 	_, _ = p.out.WriteString(s)
 	_ = p.out.WriteByte('\n')
 	_ = p.out.Flush()
+	if p.copy != nil {
+		_, _ = io.WriteString(p.copy, s+"\n")
+	}
+}
+
+// tee has what is printed from now on written to w as well; nil ends that.
+func (p *printer) tee(w io.Writer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.copy = w
 }

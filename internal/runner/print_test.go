@@ -8,13 +8,14 @@ import (
 
 	"github.com/dbt-operator/dbt-operator/internal/dbt"
 	"github.com/dbt-operator/dbt-operator/internal/plan"
+	"github.com/dbt-operator/dbt-operator/internal/testutil/collectortest"
 )
 
 // printed returns what a line of dbt's output becomes.
 func printed(format string, line string) string {
 	s := newScreen()
 	r := &Runner{
-		record: dbt.NewRecorder(), redact: NewRedactor(nil),
+		record: dbt.NewRecorder(nil), redact: NewRedactor(nil),
 		print: newPrinter(s, NewRedactor(nil), format, plan.Identity{Namespace: "shop", Name: "nightly", UID: "0c7a", Project: "jaffle"}, clock),
 	}
 	r.observe([]byte(line))
@@ -89,7 +90,7 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestFlood prints 50 MB of log: nothing of it may be kept.
+// TestFlood prints 50 MB of log: nothing of it may be kept in memory, and all of it by the collector.
 func TestFlood(t *testing.T) {
 	if testing.Short() {
 		t.Skip("prints 50 MB")
@@ -97,7 +98,8 @@ func TestFlood(t *testing.T) {
 	const size = 50 << 20
 	for _, format := range []string{plan.LogText, plan.LogJSON} {
 		t.Run(format, func(t *testing.T) {
-			p := newPod(t)
+			c := collectortest.New(t)
+			p := attemptOf(t, c, "pod-a")
 			p.plan.LogFormat = format
 			p.dbt.script(1, version(), started("model.shop.a", 1), step{Flood: size}, finished("model.shop.a", "success", "", 1))
 			var out counter
@@ -110,6 +112,9 @@ func TestFlood(t *testing.T) {
 			}
 			if kept := len(r.print.out.AvailableBuffer()) + r.print.out.Buffered(); kept > 0 {
 				t.Errorf("the printer keeps %d bytes", kept)
+			}
+			if kept := c.Log(t, "pod-a"); len(kept) != out.bytes {
+				t.Errorf("%d bytes of log are kept, %d were printed", len(kept), out.bytes)
 			}
 			if got := p.report(); got.Results.Success != 1 || got.Finished != 1 || got.Dbt != "1.11.16" {
 				t.Errorf("what dbt said among the noise was lost: %+v", got)

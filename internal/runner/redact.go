@@ -17,7 +17,10 @@ import (
 
 // Redactor replaces secrets in text by "***": values it knows, JSON Web Tokens, and the user information of URLs.
 // It is safe for concurrent use.
-type Redactor struct{ known *strings.Replacer }
+type Redactor struct {
+	known *strings.Replacer
+	most  int // length of the longest known value
+}
 
 const (
 	redacted = "***"
@@ -61,7 +64,7 @@ func NewRedactor(secrets []string) *Redactor {
 	if len(pairs) == 0 {
 		return &Redactor{}
 	}
-	return &Redactor{known: strings.NewReplacer(pairs...)}
+	return &Redactor{known: strings.NewReplacer(pairs...), most: len(values[0])}
 }
 
 // forms returns a value as it stands in text, inside a JSON string (as Go, Rust and Python write it), and in a URL.

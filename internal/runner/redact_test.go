@@ -9,6 +9,7 @@ import (
 
 	"github.com/dbt-operator/dbt-operator/internal/dbt"
 	"github.com/dbt-operator/dbt-operator/internal/plan"
+	"github.com/dbt-operator/dbt-operator/internal/testutil/collectortest"
 )
 
 const (
@@ -134,7 +135,8 @@ func TestNothingLeaves(t *testing.T) {
 				name = format + "/OwnProfiles"
 			}
 			t.Run(name, func(t *testing.T) {
-				p := newPod(t)
+				c := collectortest.New(t)
+				p := attemptOf(t, c, "token-of-the-collector")
 				p.plan.LogFormat = format
 				p.plan.SecretEnv = []string{"WAREHOUSE", "PIN", "KEY_PEM"}
 				p.plan.Commands = [][]string{{"build", "--vars", "{pw: '" + secret + "', in: token-in-file}"}}
@@ -155,6 +157,11 @@ func TestNothingLeaves(t *testing.T) {
 					})},
 					started(id, 1), finished(id, "error", say("result"), 1), explained(id, say("explained")),
 					step{Out: event("Z002", "MainEncounteredError", "error", pad+say("error"), map[string]any{"exc": pad + say("exc")})},
+					step{Target: map[string]string{
+						"manifest.json":    mustJSON(t, map[string]any{"nodes": map[string]any{say("id"): map[string]any{"resource_type": "model", "relation_name": say("r"), "n": 8675309123}}}),
+						"run_results.json": mustJSON(t, map[string]any{"results": []any{say("result"), "token-of-the-collector"}}),
+						"index.html":       "<pre>" + say("html") + "</pre>",
+					}},
 					exits(1),
 				)
 				code, report := p.run()
@@ -170,6 +177,14 @@ func TestNothingLeaves(t *testing.T) {
 				}
 				noSecrets(t, "the report", raw)
 				noSecrets(t, "the log", p.screen.String())
+				noSecrets(t, "the journal", string(c.Journal()))
+				noSecrets(t, "the log that is kept", c.Log(t, "token-of-the-collector"))
+				if names := c.ArtifactNames(); len(names) != 3 {
+					t.Errorf("artifacts: %q", names)
+				}
+				for name, content := range c.Artifacts() {
+					noSecrets(t, name, content)
+				}
 				if format == plan.LogJSON {
 					validLines(t, p.screen.String())
 				}
@@ -182,7 +197,7 @@ func TestNothingLeaves(t *testing.T) {
 func noSecrets(t *testing.T, where, s string) {
 	t.Helper()
 	for _, secret := range []string{
-		`s3cr3t`, "8675309123", token[:20], "in-the-url", "token-in-file", "from-profile", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "BKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj",
+		"token-of-the-collector", `s3cr3t`, "8675309123", token[:20], "in-the-url", "token-in-file", "from-profile", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "BKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj",
 	} {
 		if i := strings.Index(s, secret); i >= 0 {
 			t.Errorf("%s holds %q: …%s…", where, secret, s[max(0, i-80):min(len(s), i+80)])

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/go-git/go-git/v5/plumbing"
+
 	"github.com/dbt-operator/dbt-operator/internal/plan"
 )
 
@@ -42,13 +44,36 @@ func (r *Runner) fetch(ctx context.Context) (project, error) {
 	case src.Git != nil && src.Git.Credentials:
 		return r.prepared()
 	case src.Git != nil:
-		return r.fetchGit(ctx, *src.Git)
+		return r.fetchPinned(ctx, *src.Git)
 	case src.ConfigMap != nil:
 		return fetchConfigMap(r.paths.ConfigMap, r.folders.project(), src.ConfigMap.Name)
 	case src.Image != nil:
 		return project{Dir: src.Image.Path}, nil
 	}
 	return project{}, errors.New("the plan names no source")
+}
+
+// fetchPinned fetches the commit that an earlier pod of the run had, or what g names when there was none, or when the
+// remote does not give it any more.
+func (r *Runner) fetchPinned(ctx context.Context, g plan.Git) (project, error) {
+	commit := r.earlier.Source
+	if !plumbing.IsHash(commit) || commit == g.Commit {
+		return r.fetchGit(ctx, g)
+	}
+	exact := g
+	exact.Branch, exact.Tag, exact.Ref, exact.Commit = "", "", "", commit
+	p, err := r.fetchGit(ctx, exact)
+	var source *sourceError
+	if !errors.As(err, &source) || source.passing {
+		return p, err
+	}
+	r.print.line("warn", "The commit that an earlier pod of this run had is gone: "+err.Error())
+	for _, leftover := range []string{filepath.Join(r.folders.workspace, "git"), r.folders.project()} {
+		if err := os.RemoveAll(leftover); err != nil {
+			return project{}, unavailable("removing what a fetch left: %w", err)
+		}
+	}
+	return r.fetchGit(ctx, g)
 }
 
 // prepared reads what the init container left.

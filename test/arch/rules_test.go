@@ -132,8 +132,12 @@ var rules = map[string]rule{
 	"internal/dbt/text": {never: append([]string{"net/http"}, kubernetes...), pure: true},
 	"internal/journal":  {imports: []string{"internal/dbt", "internal/dbt/text"}, never: append([]string{"net/http"}, kubernetes...), pure: true},
 	"internal/plan":     {never: append([]string{"net/http"}, kubernetes...), pure: true},
+	"internal/ship": {
+		imports: []string{"internal/journal"},
+		never:   append([]string{module + "internal/controller", module + "internal/runner", module + "api/", "os/exec"}, kubernetes...),
+	},
 	"internal/runner": {
-		imports:  []string{"internal/dbt", "internal/dbt/text", "internal/journal", "internal/plan", "internal/runner"},
+		imports:  []string{"internal/dbt", "internal/dbt/text", "internal/journal", "internal/plan", "internal/runner", "internal/ship"},
 		external: []string{"github.com/go-git/", "github.com/go-json-experiment/json", "go.yaml.in/yaml/v3", "golang.org/x/crypto/ssh", "golang.org/x/sys/"},
 		never:    append([]string{module + "internal/controller", module + "api/"}, kubernetes...),
 	},
