@@ -78,7 +78,7 @@ fuzz: $(GOTESTSUM) ## Fuzz every parser of foreign bytes, FUZZTIME (200000x) inp
 ##@ Benchmarks
 
 .PHONY: bench
-bench: bench-overhead bench-runner ## Run every benchmark.
+bench: bench-overhead bench-runner bench-journal ## Run every benchmark.
 
 .PHONY: bench-overhead
 bench-overhead: deps ## Time a DbtRun beside a hand-written Job of the same image and command (N=7 of each).
@@ -87,6 +87,10 @@ bench-overhead: deps ## Time a DbtRun beside a hand-written Job of the same imag
 .PHONY: bench-runner
 bench-runner: ## Time the runner's reading of events beside jq, and of a large manifest (EVENTS=1024 MB).
 	go build -o $(BIN)/bench-runner ./test/bench/runner && $(BIN)/bench-runner -events $(or $(EVENTS),1024)
+
+.PHONY: bench-journal
+bench-journal: ## Send 10,000 node results to a collector that is killed ten times meanwhile, then 200 runs' at once.
+	go build -o $(BIN)/bench-journal ./test/bench/journal && $(BIN)/bench-journal
 
 ##@ Cluster
 
