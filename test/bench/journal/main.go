@@ -95,7 +95,8 @@ type benchmark struct{ dir, ca string }
 
 // server starts a collector on a free port.
 func (b *benchmark) server(ctx context.Context, name string, runs, cores int) (*server, string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, "", err
 	}
