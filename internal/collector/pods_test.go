@@ -232,6 +232,7 @@ func TestBadRequestsOfPods(t *testing.T) {
 		"half a digest":     {"item 43", "PUT", journal.PathArtifacts + "x.json", "x", []string{journal.HeaderSHA256, "abc"}, 400, "64 hexadecimal digits"},
 		"dots":              {"item 43", "PUT", journal.PathArtifacts + "../x.json", "x", []string{journal.HeaderSHA256, digestOf("x")}, 400, "cannot be named"},
 		"encoded dots":      {"item 43", "PUT", journal.PathArtifacts + "%2e%2e%2fx.json", "x", []string{journal.HeaderSHA256, digestOf("x")}, 400, "cannot be named"},
+		"two dots":          {"item 43", "PUT", journal.PathArtifacts + "a..b", "x", []string{journal.HeaderSHA256, digestOf("x")}, 400, "cannot be named"},
 		"a folder":          {"item 43", "PUT", journal.PathArtifacts + "a/b", "x", []string{journal.HeaderSHA256, digestOf("x")}, 400, "cannot be named"},
 		"no name":           {"item 43", "PUT", journal.PathArtifacts, "x", []string{journal.HeaderSHA256, digestOf("x")}, 400, "cannot be named"},
 		"capitals":          {"two names in a folder that knows no case", "PUT", journal.PathArtifacts + "X.json", "x", []string{journal.HeaderSHA256, digestOf("x")}, 400, "cannot be named"},
