@@ -270,7 +270,7 @@ func TestABodyOfUnknownLengthIsBounded(t *testing.T) {
 
 // Item 42: whoever sends slowly is cut off, and what came is not kept.
 func TestASlowBodyIsCut(t *testing.T) {
-	w := newWorld(t, func(c *Collector) { c.limits.grace, c.limits.slowest = 50*time.Millisecond, 1<<40 })
+	w := newWorld(t, func(c *Collector) { c.limits.grace, c.limits.slowestIn = 50*time.Millisecond, 1<<40 })
 	w.run("a")
 	token := w.pod("a", 1)
 	for what, head := range map[string]string{

@@ -12,7 +12,6 @@ import (
 
 // model is what State says of nodes, done the long way round: each entry goes through all nodes.
 type model struct {
-	pod     string
 	current int32
 	nodes   []*modelNode
 }
