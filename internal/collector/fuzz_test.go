@@ -15,6 +15,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("/v1/streams/journal", "offset=5", "Bearer x", digestOf("x"), "gzip")
 	f.Add("/v1/artifacts/../x", "offset=-1&offset=2", "bearer", "abc", "gzip;q=0")
 	f.Add("/v1/runs/ns/a/artifacts/index.html", "offset=%zz", "Basic eDp5", "", "br;q=1.0, gzip;q=x")
+	f.Add("/v1/artifacts/a..b", "offset=0", "Bearer", "", "")
 	f.Add("/v1/runs/ns/../log", "", "", "\x00", ";;,")
 	f.Fuzz(func(t *testing.T, path, query, authorization, digest, encoding string) {
 		at, err := routeOf(path)

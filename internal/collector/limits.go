@@ -27,10 +27,12 @@ type limits struct {
 	perSecond, burst int
 	// bodies is how many bytes of journals and logs are held in memory, over all requests.
 	bodies int64
-	// grace is how long a body may take at its beginning, beside what slowest allows, in bytes a second: for appends
-	// and artifacts, both ways.
-	grace   time.Duration
-	slowest int64
+	// read is how long a request may take to come whose body nobody has asked for yet.
+	read time.Duration
+	// grace is how long a body may take at its beginning, beside what slowestIn allows of one that a pod sends, and
+	// slowestOut of one that is read here, in bytes a second: people may be far away.
+	grace                 time.Duration
+	slowestIn, slowestOut int64
 	// stall is how long the store may take to go on with an artifact or a log.
 	stall time.Duration
 	// answer bounds a request that moves no large data.
@@ -41,7 +43,8 @@ var defaultLimits = limits{
 	podRequests: 512, peopleRequests: 64,
 	onePod: 8, perSecond: 50, burst: 200,
 	bodies: 64 << 20,
-	grace:  15 * time.Second, slowest: 256 << 10,
+	read:   30 * time.Second,
+	grace:  15 * time.Second, slowestIn: 256 << 10, slowestOut: 16 << 10,
 	stall:  2 * time.Minute,
 	answer: 20 * time.Second,
 }
@@ -147,6 +150,7 @@ func (e *bodyError) Unwrap() error { return e.err }
 type paced struct {
 	clock   clock.WithDelayedExecution
 	limits  limits
+	slowest int64
 	control *http.ResponseController
 	start   time.Time
 	moved   int64
@@ -155,8 +159,9 @@ type paced struct {
 	timer   clock.Timer
 }
 
-func (c *Collector) paced(w http.ResponseWriter, onStall func()) *paced {
-	p := &paced{clock: c.config.Clock, limits: c.limits, control: http.NewResponseController(w), onStall: onStall}
+// paced returns what measures a body that comes, or goes, at slowest bytes a second at least.
+func (c *Collector) paced(w http.ResponseWriter, slowest int64, onStall func()) *paced {
+	p := &paced{clock: c.config.Clock, limits: c.limits, slowest: slowest, control: http.NewResponseController(w), onStall: onStall}
 	p.start = p.clock.Now()
 	if onStall != nil {
 		p.timer = p.clock.AfterFunc(p.limits.stall, onStall)
@@ -166,7 +171,7 @@ func (c *Collector) paced(w http.ResponseWriter, onStall func()) *paced {
 
 // deadline is when the next bytes must have moved.
 func (p *paced) deadline() time.Time {
-	seconds := math.Min(float64(p.moved)/float64(p.limits.slowest), 1e6)
+	seconds := math.Min(float64(p.moved)/float64(p.slowest), 1e6)
 	return p.start.Add(p.limits.grace + time.Duration(seconds*float64(time.Second)))
 }
 
@@ -184,23 +189,26 @@ func (p *paced) end() {
 	}
 }
 
-// slowReader reads a body that must keep its pace. What is left of one that was not read to its end is not waited for.
+// slowReader reads a body that must keep its pace. What is left of one that was not read to its end is not waited for
+// either.
 type slowReader struct {
 	*paced
-	in io.Reader
+	in    io.Reader
+	ended bool
 }
 
 func (r *slowReader) Read(b []byte) (int, error) {
+	if r.ended {
+		// The server waits for the connection's end now. A deadline that passes would cancel the request.
+		return 0, io.EOF
+	}
 	_ = r.control.SetReadDeadline(r.deadline())
 	n, err := r.in.Read(b)
 	r.progress(n)
-	if errors.Is(err, io.EOF) {
-		// The connection's next request sets its own. While this one is answered there is none: one that passes
-		// cancels the request.
-		_ = r.control.SetReadDeadline(time.Time{})
-		return n, err
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, io.EOF):
+		r.ended = true
+	case err != nil:
 		err = &bodyError{err}
 	}
 	return n, err

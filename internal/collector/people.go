@@ -77,7 +77,7 @@ func (c *Collector) serveArtifacts(w http.ResponseWriter, q peopleRequest) error
 func (c *Collector) serveArtifact(w http.ResponseWriter, q peopleRequest) error {
 	ctx, cancel := context.WithCancel(q.Context())
 	defer cancel()
-	pace := c.paced(w, cancel)
+	pace := c.paced(w, c.limits.slowestOut, cancel)
 	defer pace.end()
 	in, a, err := c.live.Artifact(ctx, q.live(), q.artifact)
 	if errors.Is(err, store.ErrNotFound) {
@@ -151,7 +151,7 @@ func (c *Collector) serveLog(w http.ResponseWriter, q peopleRequest) error {
 func (c *Collector) stream(w http.ResponseWriter, r *http.Request, kind string, write func(context.Context, io.Writer) error) error {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	pace := c.paced(w, cancel)
+	pace := c.paced(w, c.limits.slowestOut, cancel)
 	defer pace.end()
 	h := w.Header()
 	hostile(h)

@@ -202,16 +202,31 @@ func TestAStoreThatFailsInTheMiddle(t *testing.T) {
 	if got := w.put(token, "big.json", strings.Repeat("x", 1<<20)); got.code != 200 {
 		t.Fatal(got)
 	}
-	w.store.cut = 1 << 19
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+journal.PathRuns+"ns/a/artifacts/big.json", nil)
-	w.ok(err)
-	r.Header.Set("Authorization", "Bearer user:jane")
-	resp, err := w.http.Do(r)
-	w.ok(err)
-	defer func() { _ = resp.Body.Close() }()
-	if b, err := io.ReadAll(resp.Body); err == nil || len(b) == 1<<20 {
-		t.Errorf("%d bytes, %v", len(b), err)
+	at := w.says(token, 0, begins, command)
+	at = w.says(token, at, many(2000)...)
+	for _, c := range []struct {
+		path  string
+		after int64
+	}{{"artifacts/big.json", 1 << 19}, {"journal", at / 2}} {
+		w.store.cut = c.after
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+journal.PathRuns+"ns/a/"+c.path, nil)
+		w.ok(err)
+		r.Header.Set("Authorization", "Bearer user:jane")
+		resp, err := w.http.Do(r)
+		w.ok(err)
+		if b, err := io.ReadAll(resp.Body); err == nil || len(b) == 0 {
+			t.Errorf("%s: %d bytes, %v", c.path, len(b), err)
+		}
+		w.ok(resp.Body.Close())
 	}
+}
+
+func many(n int) []journal.Entry {
+	var es []journal.Entry
+	for i := range n {
+		es = append(es, result(fmt.Sprint("model.shop.", i)))
+	}
+	return es
 }
 
 func TestReplicasThatDoNotLead(t *testing.T) {

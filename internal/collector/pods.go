@@ -128,8 +128,8 @@ func (c *Collector) serveAppend(w http.ResponseWriter, q podRequest) error {
 	if q.ContentLength > journal.MaxAppend {
 		return fmt.Errorf("%w: %d bytes, at most %d are taken at once", store.ErrTooLarge, q.ContentLength, journal.MaxAppend)
 	}
-	pace := c.paced(w, nil)
-	body, release, err := c.memory.read(ctx, &slowReader{pace, q.Body}, journal.MaxAppend)
+	pace := c.paced(w, c.limits.slowestIn, nil)
+	body, release, err := c.memory.read(ctx, &slowReader{paced: pace, in: q.Body}, journal.MaxAppend)
 	defer release()
 	if err != nil {
 		return err
@@ -157,9 +157,9 @@ func (c *Collector) servePut(w http.ResponseWriter, q podRequest) error {
 	if _, err := c.heard(ctx, q); err != nil {
 		return err
 	}
-	pace := c.paced(w, cancel)
+	pace := c.paced(w, c.limits.slowestIn, cancel)
 	defer pace.end()
-	made, err := c.live.PutArtifact(ctx, q.live(), q.artifact, digest, &slowReader{pace, q.Body})
+	made, err := c.live.PutArtifact(ctx, q.live(), q.artifact, digest, &slowReader{paced: pace, in: q.Body})
 	if err != nil {
 		return err
 	}

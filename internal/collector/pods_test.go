@@ -232,6 +232,7 @@ func TestBadRequestsOfPods(t *testing.T) {
 		"half a digest":     {"item 43", "PUT", journal.PathArtifacts + "x.json", "x", []string{journal.HeaderSHA256, "abc"}, 400, "64 hexadecimal digits"},
 		"dots":              {"item 43", "PUT", journal.PathArtifacts + "../x.json", "x", []string{journal.HeaderSHA256, digestOf("x")}, 400, "cannot be named"},
 		"encoded dots":      {"item 43", "PUT", journal.PathArtifacts + "%2e%2e%2fx.json", "x", []string{journal.HeaderSHA256, digestOf("x")}, 400, "cannot be named"},
+		"two dots":          {"item 43", "PUT", journal.PathArtifacts + "a..b", "x", []string{journal.HeaderSHA256, digestOf("x")}, 400, "cannot be named"},
 		"a folder":          {"item 43", "PUT", journal.PathArtifacts + "a/b", "x", []string{journal.HeaderSHA256, digestOf("x")}, 400, "cannot be named"},
 		"no name":           {"item 43", "PUT", journal.PathArtifacts, "x", []string{journal.HeaderSHA256, digestOf("x")}, 400, "cannot be named"},
 		"capitals":          {"two names in a folder that knows no case", "PUT", journal.PathArtifacts + "X.json", "x", []string{journal.HeaderSHA256, digestOf("x")}, 400, "cannot be named"},
@@ -269,7 +270,7 @@ func TestABodyOfUnknownLengthIsBounded(t *testing.T) {
 
 // Item 42: whoever sends slowly is cut off, and what came is not kept.
 func TestASlowBodyIsCut(t *testing.T) {
-	w := newWorld(t, func(c *Collector) { c.limits.grace, c.limits.slowest = 50*time.Millisecond, 1<<40 })
+	w := newWorld(t, func(c *Collector) { c.limits.grace, c.limits.slowestIn = 50*time.Millisecond, 1<<40 })
 	w.run("a")
 	token := w.pod("a", 1)
 	for what, head := range map[string]string{

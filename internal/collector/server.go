@@ -17,7 +17,6 @@ import (
 // Time limits of connections. What a handler needs beside them it asks for.
 const (
 	headerTime = 10 * time.Second
-	readTime   = 30 * time.Second
 	writeTime  = 60 * time.Second
 	idleTime   = 2 * time.Minute
 	// stopTime is how long requests under way may take when the server stops.
@@ -49,7 +48,7 @@ func (c *Collector) Serve(ctx context.Context, listener net.Listener) error {
 		Handler:           c,
 		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.config.Certificate},
 		ReadHeaderTimeout: headerTime,
-		ReadTimeout:       readTime,
+		ReadTimeout:       c.limits.read,
 		WriteTimeout:      writeTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,

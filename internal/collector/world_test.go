@@ -86,7 +86,7 @@ type faulty struct {
 	mu   sync.Mutex
 	err  error
 	wait chan struct{}
-	// cut is after how many bytes of an artifact reading fails, 0 for never.
+	// cut is after how many bytes of an artifact or a stream reading fails, 0 for never.
 	cut int64
 	// undeletable is the UID of a run that cannot be deleted.
 	undeletable string
@@ -108,6 +108,17 @@ func (f *faulty) Artifact(ctx context.Context, run store.Run, name string) (io.R
 		io.Reader
 		io.Closer
 	}{io.MultiReader(io.LimitReader(in, f.cut), iotest.ErrReader(store.ErrStore)), in}, a, nil
+}
+
+func (f *faulty) Read(ctx context.Context, run store.Run, stream, part string) (io.ReadCloser, error) {
+	in, err := f.Store.Read(ctx, run, stream, part)
+	if err != nil || f.cut == 0 {
+		return in, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(io.LimitReader(in, f.cut), iotest.ErrReader(store.ErrStore)), in}, nil
 }
 
 func (f *faulty) fail(err error) {
@@ -196,7 +207,7 @@ func newWorld(t testing.TB, change func(*Collector)) *world {
 	w.ok(w.certs.Ensure(t.Context()))
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(w.certs.Bundle()))
-	w.http = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, MaxIdleConnsPerHost: 300, DisableCompression: true}}
+	w.http = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, MaxIdleConnsPerHost: 300, ExpectContinueTimeout: time.Minute, DisableCompression: true}}
 	w.start()
 	t.Cleanup(func() { w.stop() })
 	return w

@@ -10,8 +10,10 @@ package journal
 //	PUT  PathArtifacts/NAME           keeps the body, whose SHA-256 the header HeaderSHA256 has, as an artifact of the run
 //	POST PathDone                     says that the attempt has nothing more to send
 //
-// An answer other than 2xx is an ErrorReply. 409 has a StreamReply with the offset that the stream really has; 403 means
-// that this pod has nothing to say (any more); 503 that another replica leads or that the store is away: try again.
+// An answer other than 2xx is an ErrorReply. 409 is a StreamReply as well, with the offset that the stream really has; 403
+// means that this pod has nothing to say (any more); 413 that it is more than is kept; 503 that another replica leads or that
+// the store is away, 507 that the store is full, 429 that this pod or all pods ask too much, 408 that a body came too slowly:
+// try again, after the seconds of Retry-After.
 const (
 	PathAttempt   = "/v1/attempt"
 	PathJournal   = "/v1/journal"

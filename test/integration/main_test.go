@@ -101,7 +101,7 @@ func grant(dir string) error {
 	if err := admin.Create(ctx, ns); err != nil {
 		return fmt.Errorf("creating namespace %s: %w", ns.Name, err)
 	}
-	for _, name := range []string{"role.yaml", "role_binding.yaml", "leader_election_role.yaml", "metrics_auth_role.yaml", "user_roles.yaml"} {
+	for _, name := range []string{"role.yaml", "role_binding.yaml", "leader_election_role.yaml", "collector_role.yaml", "metrics_auth_role.yaml", "user_roles.yaml"} {
 		if err := apply(ctx, filepath.Join(dir, name)); err != nil {
 			return err
 		}

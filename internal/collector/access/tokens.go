@@ -27,9 +27,10 @@ const (
 	// refusedTime is how long it is remembered that a token is not valid.
 	refusedTime = 10 * time.Second
 	// newTokens is how many tokens a second, that are not remembered, are reviewed for one address, after newTokensBurst.
-	// All people come from the API server's address when they come through its proxy.
-	newTokens      = 10
-	newTokensBurst = 50
+	// Many may share an address: people come from the API server's when they come through its proxy, and pods from their
+	// node's where it translates addresses, all of them at once when another replica has begun to lead.
+	newTokens      = 50
+	newTokensBurst = 500
 	// reviewTimeout bounds one question to the API server.
 	reviewTimeout = 5 * time.Second
 )

@@ -30,7 +30,7 @@ import (
 
 var (
 	start  = time.Date(2026, 11, 2, 6, 0, 0, 0, time.UTC)
-	secret = types.NamespacedName{Namespace: "dbt-operator-system", Name: "collector-certificate"}
+	secret = types.NamespacedName{Namespace: "dbt-operator-system", Name: "dbt-operator-collector"}
 	names  = append(ServiceNames(types.NamespacedName{Namespace: "dbt-operator-system", Name: "collector"}), "10.0.0.7")
 )
 

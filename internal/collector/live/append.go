@@ -225,7 +225,7 @@ func (r *Runs) Done(ctx context.Context, a Attempt) error {
 			return err
 		}
 		u.touch(true)
-		r.jobs.Go(func() { r.compact(u.key, a.UID) })
+		r.background(func() { r.compact(u.key, a.UID) })
 		return nil
 	})
 }

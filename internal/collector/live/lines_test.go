@@ -52,6 +52,7 @@ func TestLinesGiveWhatAFreshFoldGives(t *testing.T) {
 		"no last line break":  {"it is an entry all the same", entry("a") + "\n" + entry("b")},
 		"spaces behind":       {"they change nothing", entry("a") + " \t\r\n" + entry("b") + "  "},
 		"rubbish behind":      {"what was an entry is none", entry("a") + "x\n" + entry("b")},
+		"an end too many":     {"what was an entry is none", entry("a") + "}"},
 		"rubbish":             {"skipped", "hello\n\n\xff\n" + entry("a") + "\n{}\n"},
 		"as long as may be":   {"an entry", long(journal.MaxEntry) + "\n" + entry("b")},
 		"too long by one":     {"none", long(journal.MaxEntry+1) + "\n" + entry("b")},

@@ -288,6 +288,19 @@ func TestNobodyWaitsForeverForASlowStore(t *testing.T) {
 	}
 }
 
+// The controller may ask while the server stops.
+func TestClosed(t *testing.T) {
+	b := newBench(t)
+	b.journal(1, 0, begins)
+	b.runs.Close()
+	if k := b.kept(); len(k.Attempts) != 1 {
+		t.Errorf("what is in memory: %+v", k)
+	}
+	if _, err := b.runs.Kept(t.Context(), Run{Namespace: "ns", Name: "x", UID: "x"}); !errors.Is(err, ErrBusy) {
+		t.Errorf("what is not: %v", err)
+	}
+}
+
 func TestArtifacts(t *testing.T) {
 	b := newBench(t)
 	put := func(name, said, body string) error {

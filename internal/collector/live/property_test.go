@@ -66,6 +66,20 @@ func TestWhatIsKnownIsWhatTheStoreHas(t *testing.T) {
 	}
 }
 
+// Another process may write the end of an attempt before it notices that it does not lead any more. When the next attempt
+// begins it is known.
+func TestAnotherProcessWritesTheEndOfAnAttempt(t *testing.T) {
+	b := newBench(t)
+	other := New(Config{Clock: b.clock, Store: b.store})
+	defer other.Close()
+	at := b.journal(1, 0, begins, command)
+	if _, err := other.Append(t.Context(), attempt(1), journal.StreamJournal, at, entries(node("a", "success"), fails), false); err != nil {
+		t.Fatal(err)
+	}
+	b.journal(2, 0, begins)
+	b.same("when the next attempt has begun")
+}
+
 func (b *bench) attempt(r *rand.Rand, other *Runs, n int, all []byte) {
 	b.Helper()
 	var at int64

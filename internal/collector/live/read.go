@@ -149,7 +149,7 @@ func (r *Runs) logsOf(ctx context.Context, id Run, pod string) ([]string, error)
 			return []string{uid}, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: no log of pod %q is kept", store.ErrNotFound, pod)
+	return nil, fmt.Errorf("%w: no log of pod %.253q is kept", store.ErrNotFound, pod)
 }
 
 func (r *Runs) writeLog(ctx context.Context, id Run, uid string, w io.Writer) error {

@@ -129,8 +129,11 @@ func (u *run) ready(ctx context.Context) error {
 	loading := u.loading
 	if loading == nil {
 		loading = make(chan struct{})
+		if !u.runs.background(func() { u.load(loading) }) {
+			u.mu.Unlock()
+			return fmt.Errorf("%w: the collector stops", ErrBusy)
+		}
 		u.loading = loading
-		u.runs.jobs.Go(func() { u.load(loading) })
 	}
 	u.mu.Unlock()
 	select {

@@ -69,6 +69,9 @@ type Runs struct {
 	ctx    context.Context //nolint:containedctx // it is the life of this value's own goroutines
 	cancel context.CancelFunc
 	jobs   sync.WaitGroup
+	// ending guards closed, and nothing else is locked while it is held.
+	ending sync.Mutex
+	closed bool
 
 	mu    sync.Mutex
 	runs  map[store.Run]*run
@@ -91,10 +94,24 @@ func New(config Config) *Runs {
 	return &Runs{config: config, ctx: ctx, cancel: cancel, runs: map[store.Run]*run{}}
 }
 
-// Close ends work in the background. Nothing may be called after it.
+// Close ends work in the background. What is called after it finds what is in memory, and fails where more is needed.
 func (r *Runs) Close() {
+	r.ending.Lock()
+	r.closed = true
+	r.ending.Unlock()
 	r.cancel()
 	r.jobs.Wait()
+}
+
+// background runs f beside the caller, unless r is closed.
+func (r *Runs) background(f func()) bool {
+	r.ending.Lock()
+	defer r.ending.Unlock()
+	if r.closed {
+		return false
+	}
+	r.jobs.Go(f)
+	return true
 }
 
 // Run names a run.
