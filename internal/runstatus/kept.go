@@ -76,7 +76,8 @@ func available(in Input) (status metav1.ConditionStatus, reason, message string)
 	ended := !slices.ContainsFunc(in.Pods, func(p *corev1.Pod) bool { return !attempt.Ended(p) })
 	switch k := in.Kept; {
 	case in.KeptErr != nil:
-		return metav1.ConditionFalse, v1alpha1.ReasonCollectorUnreachable, text.Sentence("What is kept of the run cannot be read: " + in.KeptErr.Error())
+		// The error itself has no place here: a bucket puts another request id into each, and each would be a write.
+		return metav1.ConditionFalse, v1alpha1.ReasonCollectorUnreachable, "What is kept of the run cannot be read now; the operator's log says why."
 	case k != nil && k.Done:
 		return metav1.ConditionTrue, v1alpha1.ReasonStored, fmt.Sprintf("The whole log and %s are kept.", text.Count(len(k.Artifacts), "artifact"))
 	case k != nil && len(k.Attempts) > 0 && ended:

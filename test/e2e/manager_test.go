@@ -75,16 +75,6 @@ func (w *world) deliveryIn(ctx context.Context, from, to string) {
 	})
 }
 
-// argumentIn gives the manager one more argument, which comes last and so counts.
-func (w *world) argumentIn(ctx context.Context, argument string) {
-	w.Helper()
-	w.manager(ctx, argument, func(args []string) []string {
-		name, _, _ := strings.Cut(argument, "=")
-		args = slices.DeleteFunc(args, func(a string) bool { return strings.HasPrefix(a, name+"=") })
-		return append(args, argument)
-	})
-}
-
 // manager changes the manager's arguments, and waits until the changed manager is the only one.
 func (w *world) manager(ctx context.Context, what string, change func([]string) []string) {
 	w.Helper()
