@@ -234,6 +234,17 @@ func (r *Recorder) Adapter() string { return r.adapter }
 // InvocationID returns that of the command under way.
 func (r *Recorder) InvocationID() string { return r.command.invocation }
 
+// Statuses returns the status of each node that has ended in the command under way, by unique_id.
+func (r *Recorder) Statuses() map[string]string {
+	ended := map[string]string{}
+	for _, n := range r.order {
+		if n.command == r.commands && n.class != unfinished && !n.started {
+			ended[n.id] = n.status
+		}
+	}
+	return ended
+}
+
 // Counts returns the nodes by status, over all commands.
 func (r *Recorder) Counts() Counts {
 	var c Counts
@@ -291,7 +302,7 @@ func (r *Recorder) Slowest(limit int) []NodeTime {
 func (r *Recorder) Made() []string {
 	var out []string
 	for _, n := range r.order {
-		if n.class == success || n.class == warned || n.class == reused || n.class == noOp {
+		if n.class.done() {
 			out = append(out, n.id)
 		}
 	}

@@ -23,6 +23,9 @@ var classes = map[string]class{
 	"skipped": skipped, "no-op": noOp, "reused": reused,
 }
 
+// done reports whether a node of that class ended well.
+func (k class) done() bool { return k == success || k == warned || k == reused || k == noOp }
+
 // Counts are nodes by what their status is counted as.
 type Counts struct {
 	Success, Warn, Fail, Error, Skipped, NoOp, Reused int32
