@@ -77,9 +77,13 @@ func made(from, to, total int) []step {
 func listed(total int) []step {
 	out := []step{{Target: map[string]string{"manifest.json": manifestJSON}}}
 	for n := 1; n <= total; n++ {
-		out = append(out, step{Out: fmt.Sprintf(`{"unique_id": %q, "resource_type": "model"}`, model(n))})
+		out = append(out, listedNode(model(n)))
 	}
 	return out
+}
+
+func listedNode(id string) step {
+	return step{Out: event("Z052", "PrintEvent", "info", "", map[string]any{"msg": fmt.Sprintf(`{"unique_id": %q, "resource_type": "model"}`, id)})}
 }
 
 const manifestJSON = `{"metadata":{"adapter_type":"duckdb"},"nodes":{},"sources":{}}`

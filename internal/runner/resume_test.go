@@ -23,8 +23,8 @@ func TestLostPodIsGoneOnWith(t *testing.T) {
 	if code != 0 || report.Results.Success != 8 || report.Selected != 8 || report.Finished != 8 {
 		t.Errorf("got %d, %+v", code, report)
 	}
-	if got := b.dbt.subCommands(); !slices.Equal(got, []string{"ls", "retry"}) {
-		t.Errorf("dbt was started for %q, want ls and retry", got)
+	if got := b.dbt.subCommands(); !slices.Equal(got, []string{"ls", "build"}) {
+		t.Errorf("dbt was started for %q, want ls and build", got)
 	}
 	if want := "3 of 8 nodes were left"; report.Commands[0].Note != want {
 		t.Errorf("note %q, want %q", report.Commands[0].Note, want)
@@ -67,11 +67,11 @@ func TestWhatIsBegunAnew(t *testing.T) {
 		note    string
 		dbt     []string
 	}{
-		"RunOperation":  {"nobody knows how far a macro came", []string{"run-operation", "grant"}, revision, "", nil, 1, "dbt run-operation cannot be gone on with", []string{"run-operation"}},
+		"RunOperation":  {"nobody knows how far a macro came", []string{"run-operation", "grant"}, revision, "", nil, 1, "dbt run-operation is not one of build, run, seed, snapshot, test, which alone can go on where they were cut off", []string{"run-operation"}},
 		"OtherRevision": {"what was done was done by another project", []string{"build"}, other, "", nil, 1, "the source is at " + revision + " now, and was at " + other + " before", []string{"build"}},
 		"Told":          {"the operator says so", []string{"build"}, revision, "the image is another", nil, 1, "the image is another", []string{"build"}},
 		"Ls":            {"the selection cannot be computed", []string{"build"}, revision, "", []step{{Out: event("E", "Main", "error", "no such selector", nil)}, exits(2)}, 1, "what it selects cannot be computed: dbt ls ended with exit code 2: no such selector", []string{"ls", "build"}},
-		"LsEmpty":       {"nor when it comes to nothing", []string{"build"}, revision, "", []step{exits(0)}, 1, "what it selects cannot be computed: dbt ls names no nodes", []string{"ls", "build"}},
+		"LsEmpty":       {"nor when it comes to nothing", []string{"build"}, revision, "", []step{exits(0)}, 1, "what it selects cannot be computed: dbt ls names no nodes, or too many", []string{"ls", "build"}},
 		"NothingDone":   {"from the start is all there is", []string{"build"}, revision, "", nil, 0, "nothing of it was done", []string{"build"}},
 	}
 	for name, tc := range tests {
@@ -123,7 +123,7 @@ func TestCommandsThatAreOver(t *testing.T) {
 	if code != 0 || report.Results.Success != 3 || len(report.Commands) != 3 {
 		t.Errorf("got %d, %+v", code, report)
 	}
-	if got := p.dbt.subCommands(); !slices.Equal(got, []string{"ls", "retry", "test"}) {
+	if got := p.dbt.subCommands(); !slices.Equal(got, []string{"ls", "run", "test"}) {
 		t.Errorf("dbt was started for %q: what ended well is not run again", got)
 	}
 
@@ -164,7 +164,7 @@ func TestNodesWithSecretNames(t *testing.T) {
 	p := attemptOf(t, c, "pod-b")
 	p.plan.SecretEnv = []string{"A", "B"}
 	p.env = append(p.env, "A=alphaalpha", "B=betabeta")
-	p.dbt.script(1, append(listed(1), step{Out: `{"unique_id": "model.shop.alphaalpha", "resource_type": "model"}`}, step{Out: `{"unique_id": "model.shop.betabeta", "resource_type": "model"}`})...)
+	p.dbt.script(1, append(listed(1), listedNode("model.shop.alphaalpha"), listedNode("model.shop.betabeta"))...)
 	p.dbt.script(2, started("model.shop.alphaalpha", 2), finished("model.shop.alphaalpha", "success", "", 2), started("model.shop.betabeta", 2), finished("model.shop.betabeta", "success", "", 2))
 	code, report := p.run()
 	if want := "2 of 3 nodes were left"; code != 0 || report.Commands[0].Note != want {
@@ -196,7 +196,7 @@ func TestResumeFromAnotherRun(t *testing.T) {
 	if code != 0 || report.Results.Success != 2 || report.Selected != 2 || len(report.Commands) != 3 {
 		t.Errorf("what the other run did does not count as this one's: %d, %+v", code, report)
 	}
-	if got := slices.Concat(a.dbt.subCommands(), b.dbt.subCommands()); !slices.Equal(got, []string{"ls", "retry", "ls", "retry", "test"}) {
+	if got := slices.Concat(a.dbt.subCommands(), b.dbt.subCommands()); !slices.Equal(got, []string{"ls", "run", "ls", "run", "test"}) {
 		t.Errorf("dbt was started for %q", got)
 	}
 	if want := "it ended well in the run that this one goes on from"; report.Commands[0].Note != want {

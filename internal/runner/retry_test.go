@@ -30,7 +30,7 @@ func TestRetryOfNodes(t *testing.T) {
 		if want := "retry 2 of 3: 2 nodes: model.shop.m7, model.shop.m8"; report.Commands[0].Note != want || len(report.Commands) != 1 {
 			t.Errorf("note %q, want %q", report.Commands[0].Note, want)
 		}
-		if got := p.dbt.subCommands(); !slices.Equal(got, []string{"build", "ls", "retry", "ls", "retry"}) {
+		if got := p.dbt.subCommands(); !slices.Equal(got, []string{"build", "ls", "build", "ls", "build"}) {
 			t.Errorf("dbt was started for %q", got)
 		}
 	})
@@ -104,7 +104,7 @@ func TestRetryIsBelievedByItsNodes(t *testing.T) {
 		retry   []step
 		message string
 	}{
-		"LeavesOneOut": {"dbt ends well, and has not run what was left", exitsWell(), "dbt retry ended well, but did not run model.shop.m2, which was interrupted before"},
+		"LeavesOneOut": {"dbt ends well, and has not run what was left", exitsWell(), "dbt build ended well, but did not run model.shop.m2, which was interrupted before"},
 		"BreaksLater":  {"what came to nodes is not begun anew", script(started(model(2), 1), finished(model(2), "success", "", 1), exits(2)), "dbt build ended with exit code 2: it did not say why; see the log of the pod"},
 	}
 	for name, tc := range tests {
@@ -134,10 +134,10 @@ func TestRetryThatDoesNotBegin(t *testing.T) {
 	p.dbt.script(2, broken...)
 	p.dbt.script(3, made(1, 2, 2)...)
 	code, report := p.run()
-	if code != 0 || report.Results.Success != 2 || !slices.Equal(p.dbt.subCommands(), []string{"ls", "retry", "build"}) {
+	if code != 0 || report.Results.Success != 2 || !slices.Equal(p.dbt.subCommands(), []string{"ls", "build", "build"}) {
 		t.Errorf("got %d, %+v, dbt %q", code, report, p.dbt.subCommands())
 	}
-	if want := "dbt retry did not begin: dbt build ended with exit code 2: no previous run"; report.Commands[0].Note != want {
+	if want := "what was left did not begin: dbt build ended with exit code 2: no previous run"; report.Commands[0].Note != want {
 		t.Errorf("note %q, want %q", report.Commands[0].Note, want)
 	}
 
