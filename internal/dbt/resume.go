@@ -1,182 +1,195 @@
 package dbt
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 )
 
-// A command that was cut off is gone on with by `dbt retry`, on a run_results.json that lists every node the command
-// selects: what is done with its status, the rest as skipped. docs/resume.md has what was measured of it.
+// A command that was cut off goes on as itself: the same command with the same flags, but for its selection, which
+// becomes "what run_results.json calls skipped" (docs/resume.md). `dbt retry` is not that: dbt 1.x takes the target and
+// most flags from run_results.json alone and lets a model be built although its unit test fails; dbt 2.x knows no
+// --full-refresh there and runs tests that the command had left out.
 
-// PlannedNode is a node that a command selects, as `dbt ls` names it.
-type PlannedNode struct {
-	ID           string `json:"unique_id"`
-	ResourceType string `json:"resource_type"`
-	// Status is that of a node that is done; empty for one that is left.
-	Status string `json:"-"`
-}
-
-// runs are the resource types that a command runs; only these commands can be gone on with.
-var runs = map[string][]string{
-	"build":    {"model", "test", "unit_test", "seed", "snapshot", "function"},
+// resumable are the commands that can go on, with the resource types of their nodes. An exposure is a node of dbt
+// build in 1.x, though nothing is done for it.
+var resumable = map[string][]string{
+	"build":    {"model", "seed", "snapshot", "test", "unit_test", "function", "saved_query", "exposure"},
 	"run":      {"model"},
 	"test":     {"test", "unit_test"},
 	"seed":     {"seed"},
 	"snapshot": {"snapshot"},
 }
 
-// carry says what becomes of a flag when a command is gone on with.
-type carry int
+// Resumable returns nil when a command given in words can go on where it was cut off, or else why not, as the end of a
+// sentence that begins with the command: "has the flag --sample, whose window is counted from the time of each start".
+func Resumable(words []string) error {
+	_, err := split(words)
+	return err
+}
+
+// PlanWords returns the words of the command that lists the nodes of another one: dbt ls with the same selection. Its
+// output is for a Plan.
+func PlanWords(words []string) ([]string, error) {
+	options, err := split(words)
+	if err != nil {
+		return nil, err
+	}
+	plan := []string{"ls"}
+	for _, o := range options {
+		if o.part&planned != 0 {
+			plan = append(plan, o.words()...)
+		}
+	}
+	// How a model is materialized is config.materialized in dbt 1.x and materialized in 2.x; each leaves out what it
+	// does not know.
+	return append(plan, "--output", "json", "--output-keys", "unique_id", "resource_type", "config.materialized", "materialized"), nil
+}
+
+// RetryWords returns the words of the command that does what is left of another one. stateDir is a folder with nothing
+// but the run_results.json of WriteRunResults.
+func RetryWords(words []string, stateDir string) ([]string, error) {
+	options, err := split(words)
+	if err != nil {
+		return nil, err
+	}
+	retry := []string{words[0]}
+	for _, o := range options {
+		if o.part&repeated != 0 {
+			retry = append(retry, o.words()...)
+		}
+	}
+	// Tests are named in run_results.json like all other nodes: none may come along because of its model.
+	return append(retry, "--select", "result:"+toDo, "--indirect-selection", "empty", "--state", stateDir), nil
+}
+
+// part is what an option is needed for.
+type part uint8
 
 const (
-	refuse carry = iota
-	// selects is told to `dbt ls` alone: what `dbt retry` runs is in run_results.json.
-	selects
-	// both is told to both, retries to `dbt retry` alone, drops to neither.
-	both
-	retries
-	drops
+	planned  part = 1 << iota // by dbt ls, to list the same nodes
+	repeated                  // by the command that does what is left
 )
 
-// carried are the flags with which a command can be gone on with. Any other may change what a node is made into, and
-// `dbt retry` takes it on no engine, or on some only.
-var carried = map[string]carry{
-	"--select": selects, "-s": selects, "--models": selects, "-m": selects, "--exclude": selects, "--selector": selects,
-	"--resource-type": selects, "--resource-types": selects, "--exclude-resource-type": selects, "--exclude-resource-types": selects,
-	"--indirect-selection": selects,
-	"--vars":               both,
-	"--threads":            retries, "--fail-fast": retries, "-x": retries,
-	"--partial-parse": drops, "--no-partial-parse": drops,
+// arity is the number of values an option takes.
+type arity uint8
+
+const (
+	none arity = iota
+	one
+	many // all words up to the next option
+)
+
+type knownFlag struct {
+	name string // as it is passed on
+	arity
+	part
 }
 
-// Resumable returns why a command cannot be gone on with, as words without the leading "dbt"; empty when it can.
-func Resumable(words []string) string {
-	if _, ok := runs[words[0]]; !ok {
-		return "dbt " + words[0] + " cannot be gone on with"
-	}
-	why := ""
-	eachFlag(words[1:], func(flag string, _ []string) {
-		if carried[flag] == refuse && why == "" {
-			why = fmt.Sprintf("the flag %s cannot be handed to dbt retry", cutText(flag))
-		}
-	})
-	return why
-}
-
-// eachFlag calls f with each flag and the words that belong to it, itself included: those up to the next flag.
-func eachFlag(words []string, f func(flag string, words []string)) {
-	for i := 0; i < len(words); {
-		end := i + 1
-		for end < len(words) && !strings.HasPrefix(words[end], "-") {
-			end++
-		}
-		flag, _, _ := strings.Cut(words[i], "=")
-		f(flag, words[i:end])
-		i = end
-	}
-}
-
-func keptFor(words []string, kinds ...carry) []string {
-	var out []string
-	eachFlag(words, func(flag string, group []string) {
-		if slices.Contains(kinds, carried[flag]) {
-			out = append(out, group...)
-		}
-	})
-	return out
-}
-
-// PlanWords returns the `dbt ls` command that names the nodes a command selects, for ParsePlanned.
-func PlanWords(words []string) []string {
-	out := []string{"ls", "--output", "json", "--output-keys", "unique_id resource_type"}
-	return append(out, keptFor(words[1:], selects, both)...)
-}
-
-// maxPlannedLine bounds a line that may name a node.
-const maxPlannedLine = 64 << 10
-
-// ParsePlanned returns the node that a line of `dbt ls` names, if it is of a kind that the command runs. dbt 1.x prints
-// a node as it is, with a JSON log as the message of an event; 2.x as an event.
-func ParsePlanned(words []string, line []byte) (PlannedNode, bool) {
-	if len(line) > maxPlannedLine {
-		return PlannedNode{}, false
-	}
-	n := PlannedNode{}
-	if json.Unmarshal(line, &n) != nil || n.ID == "" {
-		var e struct {
-			Info struct {
-				Message string `json:"msg"`
-			} `json:"info"`
-		}
-		if json.Unmarshal(line, &e) != nil || json.Unmarshal([]byte(e.Info.Message), &n) != nil {
-			return PlannedNode{}, false
+// flags are the options that were tried on dbt 1.11, 1.12 and 2.0 and keep their meaning when a command goes on.
+var flags = func() map[string]knownFlag {
+	known := map[string]knownFlag{}
+	add := func(a arity, p part, names ...string) {
+		for _, n := range names {
+			known[n] = knownFlag{n, a, p}
 		}
 	}
-	return n, n.ID != "" && slices.Contains(runs[words[0]], n.ResourceType)
-}
-
-// RetryWords returns the `dbt retry` command that goes on with a command by the run_results.json and manifest.json in
-// dir. version is dbt's.
-func RetryWords(words []string, dir, version string) []string {
-	out := append([]string{"retry", "--state", dir}, keptFor(words[1:], both, retries)...)
-	if strings.HasPrefix(version, "2.") && words[0] != "build" && words[0] != "test" {
-		// dbt 2.0 alpha runs the tests of what it retries, whatever the command was.
-		out = append(out, "--exclude", "resource_type:test", "resource_type:unit_test")
-	}
-	return out
-}
-
-type wireRunResult struct {
-	Status          string         `json:"status"`
-	Timing          []any          `json:"timing"`
-	ThreadID        string         `json:"thread_id"`
-	ExecutionTime   float64        `json:"execution_time"`
-	AdapterResponse map[string]any `json:"adapter_response"`
-	Message         *string        `json:"message"`
-	Failures        *int           `json:"failures"`
-	UniqueID        string         `json:"unique_id"`
-	Compiled        *bool          `json:"compiled"`
-	CompiledCode    *string        `json:"compiled_code"`
-	RelationName    *string        `json:"relation_name"`
-	BatchResults    *string        `json:"batch_results"`
-}
-
-// WriteRunResults writes the run_results.json (schema v6) that RetryWords' command reads. dbt 1.x takes the target and
-// --fail-fast from it and not from its command line; dbt 2.x does not read it without a version.
-func WriteRunResults(w io.Writer, words []string, planned []PlannedNode, target, version string) error {
-	results := make([]wireRunResult, 0, len(planned))
-	for _, n := range planned {
-		status := n.Status
-		if status == "" {
-			status = "skipped"
+	alias := func(of string, names ...string) {
+		for _, n := range names {
+			known[n] = known[of]
 		}
-		results = append(results, wireRunResult{Status: status, Timing: []any{}, AdapterResponse: map[string]any{}, UniqueID: n.ID})
 	}
-	args := map[string]any{"which": words[0], "command": words[0]}
-	if target != "" {
-		args["target"] = target
+	add(many, planned, "--select", "--exclude", "--resource-type", "--resource-types", "--exclude-resource-type", "--exclude-resource-types")
+	// --models of dbt ls is something else than that of dbt build: it lists models only.
+	alias("--select", "-s", "--models", "--model", "-m")
+	add(one, planned, "--selector", "--indirect-selection")
+	add(one, planned|repeated, "--vars")
+	add(none, planned|repeated, "--version-check", "--no-version-check", "--partial-parse", "--no-partial-parse")
+	add(one, repeated, "--threads", "--event-time-start", "--event-time-end", "--warn-error-options")
+	add(none, repeated, "--full-refresh", "--no-full-refresh", "--fail-fast", "--no-fail-fast", "--store-failures", "--empty", "--no-empty",
+		"--warn-error", "--populate-cache", "--no-populate-cache", "--cache-selected-only", "--no-cache-selected-only",
+		"--use-colors", "--no-use-colors", "--debug", "--no-debug")
+	alias("--full-refresh", "-f")
+	alias("--fail-fast", "-x")
+	alias("--debug", "-d")
+	return known
+}()
+
+// unsound says why an option stands in the way, where more is known than that it was not tried.
+var unsound = map[string]string{
+	"--sample":               "whose window is counted from the time of each start",
+	"--quiet":                "with which dbt does not say which nodes ended",
+	"-q":                     "with which dbt does not say which nodes ended",
+	"--defer":                "which needs a state of its own",
+	"--favor-state":          "which needs a state of its own",
+	"--export-saved-queries": "whose exports are not listed as nodes",
+}
+
+// option is an option of a command with its values.
+type option struct {
+	knownFlag
+	values []string
+}
+
+func (o option) words() []string { return append([]string{o.name}, o.values...) }
+
+// split returns the options of a command that can go on.
+func split(words []string) ([]option, error) {
+	if len(words) == 0 || resumable[words[0]] == nil {
+		return nil, fmt.Errorf("is not one of %s, which alone can go on where they were cut off", strings.Join(sortedCommands(), ", "))
 	}
-	if slices.Contains(words, "--fail-fast") || slices.Contains(words, "-x") {
-		args["fail_fast"] = true
+	var options []option
+	for rest := words[1:]; len(rest) > 0; {
+		var err error
+		if options, rest, err = next(options, rest); err != nil {
+			return nil, err
+		}
 	}
-	if version == "" {
-		version = "1.11.0"
+	return options, nil
+}
+
+// next takes the option at the head of the words, or several short ones that are glued to each other.
+func next(options []option, words []string) ([]option, []string, error) {
+	word, rest := words[0], words[1:]
+	name, value, glued := strings.Cut(word, "=")
+	if len(word) > 2 && word[0] == '-' && word[1] != '-' {
+		name, value, glued = word[:2], word[2:], true
 	}
-	// The moment and the invocation are of no matter to dbt retry, but must be there.
-	const moment = "2026-01-01T00:00:00.000000Z"
-	err := json.NewEncoder(w).Encode(map[string]any{
-		"metadata": map[string]any{
-			"dbt_schema_version": "https://schemas.getdbt.com/dbt/run-results/v6.json", "dbt_version": version,
-			"generated_at": moment, "invocation_id": "00000000-0000-4000-8000-000000000000", "invocation_started_at": moment,
-			"env": map[string]any{},
-		},
-		"results": results, "elapsed_time": 0, "args": args,
-	})
-	if err != nil {
-		return fmt.Errorf("writing the run_results.json for dbt retry: %w", err)
+	f, known := flags[name]
+	switch {
+	case !strings.HasPrefix(name, "-"):
+		return nil, nil, fmt.Errorf("has the word %q, which belongs to no flag that is known", cutText(name))
+	case !known && unsound[name] != "":
+		return nil, nil, fmt.Errorf("has the flag %s, %s", name, unsound[name])
+	case !known:
+		return nil, nil, fmt.Errorf("has the flag %s, with which going on was not tried", cutText(name))
+	case f.arity == none && glued && strings.HasPrefix(word, "--"):
+		return nil, nil, fmt.Errorf("has a value for the flag %s, which takes none", name)
+	case f.arity == none && glued:
+		return append(options, option{knownFlag: f}), append([]string{"-" + value}, rest...), nil
+	case f.arity == none:
+		return append(options, option{knownFlag: f}), rest, nil
 	}
-	return nil
+	var values []string
+	if glued {
+		values = append(values, value)
+	} else if len(rest) > 0 {
+		values, rest = append(values, rest[0]), rest[1:]
+	}
+	for f.arity == many && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+		values, rest = append(values, rest[0]), rest[1:]
+	}
+	if len(values) == 0 {
+		return nil, nil, fmt.Errorf("has no value for the flag %s", name)
+	}
+	return append(options, option{f, values}), rest, nil
+}
+
+func sortedCommands() []string {
+	names := make([]string, 0, len(resumable))
+	for name := range resumable {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
 }

@@ -1,5 +1,7 @@
 package dbt
 
+import "strings"
+
 // Outcome classes of a node's status.
 // https://docs.getdbt.com/reference/artifacts/run-results-json
 type class int
@@ -22,6 +24,9 @@ var classes = map[string]class{
 	"error": errored, "runtime error": errored, "partial success": errored, "cancelled": errored,
 	"skipped": skipped, "no-op": noOp, "reused": reused,
 }
+
+// done reports whether a node of that class ended well.
+func (k class) done() bool { return k == success || k == warned || k == reused || k == noOp }
 
 // Counts are nodes by what their status is counted as.
 type Counts struct {
@@ -46,15 +51,9 @@ func (c *Counts) Count(status string) bool {
 // NodeFailed reports whether a node with the status did not end well; a skipped one is not among them.
 func NodeFailed(status string) bool { return classes[status] == failed || classes[status] == errored }
 
-// NodeDone reports whether a node with the status was run, or needed no run, and has nothing left to do.
-func NodeDone(status string) bool {
-	switch classes[status] {
-	case success, warned, noOp, reused:
-		return true
-	default:
-		return false
-	}
-}
+// NodeDone reports whether a node with the status is not run again: it was run, or needed no run. One that failed is run
+// again: a lost pod or a warehouse that went away makes nodes fail too. Empty, of a node that never ended, is not done.
+func NodeDone(status string) bool { return classes[strings.ToLower(status)].done() }
 
 func (c *Counts) add(k class) {
 	switch k {

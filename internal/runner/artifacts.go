@@ -188,18 +188,3 @@ func (r *Runner) upload(ctx context.Context) {
 		}
 	}
 }
-
-// copyFile copies a file.
-func copyFile(to, from string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = in.Close() }()
-	out, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
-}

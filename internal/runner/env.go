@@ -28,7 +28,7 @@ func (f folders) fetched() string { return filepath.Join(f.workspace, "fetched.j
 // artifacts holds the files that are to be kept, redacted, under the names they are kept by.
 func (f folders) artifacts() string { return filepath.Join(f.workspace, "artifacts") }
 
-// resume is where `dbt retry` finds what was done before.
+// resume is where dbt finds what was done before.
 func (f folders) resume() string { return filepath.Join(f.workspace, "resume") }
 
 // owned are variables of dbt's process that the runner sets or removes; what the image or the project says is dropped.

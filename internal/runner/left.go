@@ -27,10 +27,10 @@ func (r *Runner) goOn(ctx context.Context, p project, b begun) (begun, []string,
 	return b, left, nil
 }
 
-// left finds out what is left of a command and lays down what `dbt retry` needs to run that alone.
+// left finds out what is left of a command and lays down what dbt needs to run that alone.
 func (r *Runner) left(ctx context.Context, p project, b *begun) ([]string, error) {
-	if why := dbt.Resumable(b.words); why != "" {
-		return nil, errors.New(why)
+	if err := dbt.Resumable(b.words); err != nil {
+		return nil, fmt.Errorf("dbt %s %w", b.words[0], err)
 	}
 	done, elsewhere := r.done(b.index)
 	if len(done) == 0 {
@@ -42,24 +42,27 @@ func (r *Runner) left(ctx context.Context, p project, b *begun) ([]string, error
 	}
 	// Nodes are known here by their names in the journal, which are redacted. Two that became one there are run again.
 	names := map[string]int{}
-	for _, n := range planned {
-		names[r.redact.Clean(n.ID)]++
+	for _, n := range planned.Nodes() {
+		names[r.redact.Clean(n.UniqueID)]++
 	}
+	statuses := map[string]string{}
 	var left []string
-	for i, n := range planned {
-		name := r.redact.Clean(n.ID)
-		if status, ok := done[name]; ok && names[name] == 1 {
-			planned[i].Status = status
+	for _, n := range planned.Nodes() {
+		name := r.redact.Clean(n.UniqueID)
+		switch status, ok := done[name]; {
+		case ok && names[name] == 1:
+			statuses[n.UniqueID] = status
+			b.planned++
 			if !elsewhere[name] {
 				b.total++
 			}
-		} else {
+		case !n.Idle:
 			left = append(left, name)
 		}
 	}
-	b.planned = len(planned)
+	b.planned += len(left)
 	b.total += int32(len(left))
-	return left, r.prepareRetry(b, planned)
+	return left, r.layDown(b, planned.Results(statuses))
 }
 
 // done returns the nodes of a command that have nothing left to do, with their status, and which of them that other run
@@ -84,15 +87,20 @@ func (r *Runner) done(index int32) (done map[string]string, elsewhere map[string
 }
 
 // planned returns the nodes that a command selects.
-func (r *Runner) planned(ctx context.Context, p project, words []string) ([]dbt.PlannedNode, error) {
-	var out []dbt.PlannedNode
+func (r *Runner) planned(ctx context.Context, p project, words []string) (*dbt.Plan, error) {
+	ls, err := dbt.PlanWords(words)
+	if err != nil {
+		return nil, err
+	}
+	out := dbt.NewPlan(words)
 	var said tail
-	exit, err := r.spawn(ctx, p, dbt.PlanWords(words), func(line []byte) {
-		if n, ok := dbt.ParsePlanned(words, line); ok {
-			out = append(out, n)
+	exit, err := r.spawn(ctx, p, ls, func(line []byte) {
+		e, ok := dbt.ParseEvent(line)
+		if !ok {
 			return
 		}
-		if e, ok := dbt.ParseEvent(line); ok && e.Level == "error" {
+		out.Observe(e)
+		if e.Level == "error" {
 			said.add(r.redact.Clean(e.Message))
 		}
 	})
@@ -101,33 +109,31 @@ func (r *Runner) planned(ctx context.Context, p project, words []string) ([]dbt.
 		return nil, err
 	case exit.Code != 0:
 		return nil, fmt.Errorf("dbt ls ended with exit code %d: %s", exit.Code, strings.Join(append(said.lines, exit.Stderr), " "))
-	case len(out) == 0:
-		return nil, errors.New("dbt ls names no nodes")
+	case !out.Complete():
+		return nil, errors.New("dbt ls names no nodes, or too many")
 	}
 	return out, nil
 }
 
-// prepareRetry lays down the folder that `dbt retry` reads.
-func (r *Runner) prepareRetry(b *begun, planned []dbt.PlannedNode) error {
+// layDown writes the folder from which dbt takes what is left of a command.
+func (r *Runner) layDown(b *begun, results []dbt.Result) error {
 	dir := r.folders.resume()
-	if err := os.RemoveAll(dir); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	if err := copyFile(filepath.Join(dir, "manifest.json"), filepath.Join(r.folders.target(), "manifest.json")); err != nil {
-		return err
-	}
-	f, err := os.Create(filepath.Join(dir, "run_results.json"))
+	words, err := dbt.RetryWords(b.words, dir)
 	if err != nil {
 		return err
 	}
-	// dbt ls, run just before, said which dbt this is.
-	version := r.state.Report("").Dbt
-	err = errors.Join(dbt.WriteRunResults(f, b.words, planned, r.plan.Target, version), f.Close())
-	b.spawn = dbt.RetryWords(b.words, dir, version)
-	return err
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
+		return err
+	}
+	f, err := os.Create(filepath.Join(dir, runResults))
+	if err != nil {
+		return err
+	}
+	before, _ := r.state.Command(b.index)
+	b.spawn = words
+	return errors.Join(dbt.WriteRunResults(f, dbt.RunResults{
+		Command: b.words[0], Version: r.state.Report("").Dbt, InvocationID: before.InvocationID, Time: r.now(), Results: results,
+	}), f.Close())
 }
 
 // judgeRest returns an error for a command that ended well by what dbt said of the nodes it ran, when nodes that an
@@ -138,7 +144,7 @@ func (r *Runner) judgeRest(b begun) error {
 	}
 	for _, n := range r.state.Nodes(b.index) {
 		if dbt.NodeFailed(n.Status) || n.Status == journal.StatusInterrupted {
-			return &stopped{journal.DbtError, fmt.Sprintf("dbt retry ended well, but did not run %s, which was %s before", n.ID, n.Status)}
+			return &stopped{journal.DbtError, fmt.Sprintf("dbt %s ended well, but did not run %s, which was %s before", b.words[0], n.ID, n.Status)}
 		}
 	}
 	return nil

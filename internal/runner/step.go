@@ -76,7 +76,7 @@ func (r *Runner) rest(ctx context.Context, p project, b begun, left []string) er
 	}
 	err := r.command(ctx, p, b)
 	if b.spawn != nil && r.cameToNothing(ctx, err) {
-		b = begun{index: b.index, words: b.words, mode: journal.ModeAnew, note: "dbt retry did not begin: " + err.Error()}
+		b = begun{index: b.index, words: b.words, mode: journal.ModeAnew, note: "what was left did not begin: " + err.Error()}
 		r.print.line("info", r.begins(b))
 		err = r.command(ctx, p, b)
 	}

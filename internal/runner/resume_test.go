@@ -1,0 +1,234 @@
+package runner
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dbt-operator/dbt-operator/internal/journal"
+	"github.com/dbt-operator/dbt-operator/internal/testutil/collectortest"
+)
+
+func TestLostPodIsGoneOnWith(t *testing.T) {
+	c := collectortest.New(t)
+	a := attemptOf(t, c, "pod-a")
+	a.dbt.script(1, cut()...)
+	a.lost(c, "the sixth model", running(model(6)))
+
+	b := attemptOf(t, c, "pod-b")
+	b.dbt.script(1, listed(8)...)
+	b.dbt.script(2, script(version(), made(6, 8, 3))...)
+	code, report := b.run()
+	if code != 0 || report.Results.Success != 8 || report.Selected != 8 || report.Finished != 8 {
+		t.Errorf("got %d, %+v", code, report)
+	}
+	if got := b.dbt.subCommands(); !slices.Equal(got, []string{"ls", "build"}) {
+		t.Errorf("dbt was started for %q, want ls and build", got)
+	}
+	if want := "3 of 8 nodes were left"; report.Commands[0].Note != want {
+		t.Errorf("note %q, want %q", report.Commands[0].Note, want)
+	}
+	state := c.Fold(t)
+	if got, _ := state.Command(0); got.Mode != journal.ModeResumed || got.Outcome != journal.Succeeded {
+		t.Errorf("%+v", got)
+	}
+	if as := state.Attempts(); len(as) != 2 || as[0].Pod != "pod-a" || as[0].Outcome != "" || as[1].Pod != "pod-b" || as[1].Outcome != journal.Succeeded {
+		t.Errorf("%+v", as)
+	}
+}
+
+func TestOutOfMemoryIsGoneOnWith(t *testing.T) {
+	c := collectortest.New(t)
+	c.SetStream("pod-a", journal.StreamJournal, entries(
+		journal.Entry{Kind: journal.KindBegin, Pod: "pod-a"},
+		journal.Entry{Kind: journal.KindCommand, Line: "dbt build"},
+		node(journal.KindResult, model(1), "success"), node(journal.KindStart, model(2), ""),
+		journal.Entry{Kind: journal.KindCommandEnd, ExitCode: -1, Outcome: journal.OutOfMemory},
+		end(journal.OutOfMemory)))
+	p := attemptOf(t, c, "pod-b")
+	p.dbt.script(1, listed(2)...)
+	p.dbt.script(2, made(2, 2, 1)...)
+	if code, report := p.run(); code != 0 || report.Results.Success != 2 || report.Commands[0].Note != "1 of 2 nodes were left" {
+		t.Errorf("got %d, %+v", code, report)
+	}
+}
+
+func TestWhatIsBegunAnew(t *testing.T) {
+	revision := source(t)
+	const other = "0123456789abcdef0123456789abcdef01234567"
+	tests := map[string]struct {
+		reason  string
+		command []string
+		source  string
+		anew    string
+		ls      []step
+		done    int // models of which the earlier attempt made so many
+		note    string
+		dbt     []string
+	}{
+		"RunOperation":  {"nobody knows how far a macro came", []string{"run-operation", "grant"}, revision, "", nil, 1, "dbt run-operation is not one of build, run, seed, snapshot, test, which alone can go on where they were cut off", []string{"run-operation"}},
+		"OtherRevision": {"what was done was done by another project", []string{"build"}, other, "", nil, 1, "the source is at " + revision + " now, and was at " + other + " before", []string{"build"}},
+		"Told":          {"the operator says so", []string{"build"}, revision, "the image is another", nil, 1, "the image is another", []string{"build"}},
+		"Ls":            {"the selection cannot be computed", []string{"build"}, revision, "", []step{{Out: event("E", "Main", "error", "no such selector", nil)}, exits(2)}, 1, "what it selects cannot be computed: dbt ls ended with exit code 2: no such selector", []string{"ls", "build"}},
+		"LsEmpty":       {"nor when it comes to nothing", []string{"build"}, revision, "", []step{exits(0)}, 1, "what it selects cannot be computed: dbt ls names no nodes, or too many", []string{"ls", "build"}},
+		"NothingDone":   {"from the start is all there is", []string{"build"}, revision, "", nil, 0, "nothing of it was done", []string{"build"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := collectortest.New(t)
+			c.Anew(tc.anew)
+			before := []journal.Entry{
+				{Kind: journal.KindBegin, Pod: "pod-a"}, {Kind: journal.KindSource, Source: tc.source},
+				{Kind: journal.KindCommand, Line: "dbt " + strings.Join(tc.command, " ")}, {Kind: journal.KindTotal, Total: 8},
+			}
+			if tc.done > 0 {
+				before = append(before, node(journal.KindResult, model(9), "success"))
+			}
+			c.SetStream("pod-a", journal.StreamJournal, entries(append(before, node(journal.KindStart, model(2), ""))...))
+			p := attemptOf(t, c, "pod-b")
+			p.plan.Commands = [][]string{tc.command}
+			if tc.ls != nil {
+				p.dbt.script(1, tc.ls...)
+			}
+			p.dbt.script(len(tc.dbt), made(1, 2, 2)...)
+			code, report := p.run()
+			if code != 0 || report.Results.Success != 2 || report.Selected != 2 {
+				t.Errorf("%s: got %d, %+v", tc.reason, code, report)
+			}
+			if got := p.dbt.subCommands(); !slices.Equal(got, tc.dbt) {
+				t.Errorf("%s: dbt was started for %q, want %q", tc.reason, got, tc.dbt)
+			}
+			state, _ := c.Fold(t).Command(0)
+			if state.Mode != journal.ModeAnew || state.Note != tc.note {
+				t.Errorf("%s: mode %q, note\n got %q\nwant %q", tc.reason, state.Mode, state.Note, tc.note)
+			}
+		})
+	}
+}
+
+func TestCommandsThatAreOver(t *testing.T) {
+	c := collectortest.New(t)
+	c.SetStream("pod-a", journal.StreamJournal, entries(
+		journal.Entry{Kind: journal.KindBegin, Pod: "pod-a"},
+		journal.Entry{Kind: journal.KindCommand, Line: "dbt seed"}, node(journal.KindResult, "seed.shop.s", "success"),
+		journal.Entry{Kind: journal.KindCommandEnd, Outcome: journal.Succeeded},
+		journal.Entry{Kind: journal.KindCommand, Command: 1, Line: "dbt run"}, node(journal.KindResult, model(1), "success"),
+	))
+	p := attemptOf(t, c, "pod-b")
+	p.plan.Commands = [][]string{{"seed"}, {"run"}, {"test"}}
+	p.dbt.script(1, listed(2)...)
+	p.dbt.script(2, made(2, 2, 1)...)
+	code, report := p.run()
+	if code != 0 || report.Results.Success != 3 || len(report.Commands) != 3 {
+		t.Errorf("got %d, %+v", code, report)
+	}
+	if got := p.dbt.subCommands(); !slices.Equal(got, []string{"ls", "run", "test"}) {
+		t.Errorf("dbt was started for %q: what ended well is not run again", got)
+	}
+
+	c = collectortest.New(t)
+	c.SetStream("pod-a", journal.StreamJournal, entries(
+		journal.Entry{Kind: journal.KindBegin, Pod: "pod-a"}, journal.Entry{Kind: journal.KindCommand, Line: "dbt build"},
+		node(journal.KindResult, model(1), "error"), journal.Entry{Kind: journal.KindCommandEnd, ExitCode: 1, Outcome: journal.NodesFailed, Message: "1 of 1 nodes failed"},
+	))
+	p = attemptOf(t, c, "pod-b")
+	code, report = p.run()
+	if code != journal.ExitNodesFailed || report.Message != "1 of 1 nodes failed" || report.Results.Error != 1 || len(p.dbt.invocations()) != 0 {
+		t.Errorf("a command that failed ends the run as it did: %d, %+v", code, report)
+	}
+}
+
+func TestRunThatIsOver(t *testing.T) {
+	for outcome, code := range map[journal.Outcome]int{journal.Succeeded: 0, journal.NodesFailed: journal.ExitNodesFailed, "": journal.ExitInterrupted} {
+		c := collectortest.New(t)
+		c.Over(outcome)
+		p := attemptOf(t, c, "pod-b")
+		got, report := p.run()
+		if got != code || len(p.dbt.invocations()) != 0 || !strings.HasSuffix(report.Message, " before this pod began: nothing was done") {
+			t.Errorf("%q: exit code %d, %+v", outcome, got, report)
+		}
+		if len(c.Journal()) > 0 {
+			t.Errorf("it wrote to a journal that is closed: %s", c.Journal())
+		}
+	}
+}
+
+// TestNodesWithSecretNames has two nodes whose names differ by a secret alone: in the journal they are one.
+func TestNodesWithSecretNames(t *testing.T) {
+	c := collectortest.New(t)
+	c.SetStream("pod-a", journal.StreamJournal, entries(
+		journal.Entry{Kind: journal.KindBegin, Pod: "pod-a"}, journal.Entry{Kind: journal.KindSource, Source: source(t)},
+		journal.Entry{Kind: journal.KindCommand, Line: "dbt build"},
+		node(journal.KindResult, "model.shop.***", "success"), node(journal.KindResult, model(1), "success")))
+	p := attemptOf(t, c, "pod-b")
+	p.plan.SecretEnv = []string{"A", "B"}
+	p.env = append(p.env, "A=alphaalpha", "B=betabeta")
+	p.dbt.script(1, append(listed(1), listedNode("model.shop.alphaalpha"), listedNode("model.shop.betabeta"))...)
+	p.dbt.script(2, started("model.shop.alphaalpha", 2), finished("model.shop.alphaalpha", "success", "", 2), started("model.shop.betabeta", 2), finished("model.shop.betabeta", "success", "", 2))
+	code, report := p.run()
+	if want := "2 of 3 nodes were left"; code != 0 || report.Commands[0].Note != want {
+		t.Errorf("which of two is done cannot be told, so both are run: %d, note %q, want %q", code, report.Commands[0].Note, want)
+	}
+}
+
+func TestResumeFromAnotherRun(t *testing.T) {
+	c := collectortest.New(t)
+	c.From(entries(
+		journal.Entry{Kind: journal.KindBegin, Pod: "other"},
+		journal.Entry{Kind: journal.KindCommand, Line: "dbt seed"}, node(journal.KindResult, "seed.shop.s", "success"),
+		journal.Entry{Kind: journal.KindCommandEnd, Outcome: journal.Succeeded},
+		journal.Entry{Kind: journal.KindCommand, Command: 1, Line: "dbt run"}, node(journal.KindResult, model(1), "success"),
+		node(journal.KindResult, model(2), "error"), node(journal.KindResult, model(3), "skipped"),
+		journal.Entry{Kind: journal.KindCommandEnd, Outcome: journal.NodesFailed, ExitCode: 1},
+		end(journal.NodesFailed)))
+	a := attemptOf(t, c, "pod-a")
+	a.plan.ResumeFrom, a.plan.Commands = true, [][]string{{"seed"}, {"run"}, {"test"}}
+	a.dbt.script(1, listed(3)...)
+	a.dbt.script(2, script(made(2, 2, 2), started(model(3), 2), step{Signal: true})...)
+	a.lost(c, "the third model", running(model(3)))
+
+	b := attemptOf(t, c, "pod-b")
+	b.plan = a.plan
+	b.dbt.script(1, listed(3)...)
+	b.dbt.script(2, made(3, 3, 1)...)
+	code, report := b.run()
+	if code != 0 || report.Results.Success != 2 || report.Selected != 2 || len(report.Commands) != 3 {
+		t.Errorf("what the other run did does not count as this one's: %d, %+v", code, report)
+	}
+	if got := slices.Concat(a.dbt.subCommands(), b.dbt.subCommands()); !slices.Equal(got, []string{"ls", "run", "ls", "run", "test"}) {
+		t.Errorf("dbt was started for %q", got)
+	}
+	if want := "it ended well in the run that this one goes on from"; report.Commands[0].Note != want {
+		t.Errorf("note %q, want %q", report.Commands[0].Note, want)
+	}
+	var note string
+	for _, e := range c.Entries(t) {
+		if e.Kind == journal.KindCommand && e.Mode == journal.ModeRetry {
+			note = e.Note
+		}
+	}
+	if want := "2 of 3 nodes had not ended well in the run that this one goes on from; the others are not counted here: model.shop.m2, model.shop.m3"; note != want {
+		t.Errorf("note %q, want %q", note, want)
+	}
+	if want := "1 of 2 nodes were left"; report.Commands[1].Note != want {
+		t.Errorf("note %q, want %q", report.Commands[1].Note, want)
+	}
+}
+
+func TestResumeFromARunThatIsNotKnown(t *testing.T) {
+	c := collectortest.New(t)
+	c.Fail(func(_ int, r *http.Request) collectortest.Fault {
+		if strings.Contains(r.URL.RawQuery, "from=") {
+			return collectortest.Forbidden
+		}
+		return collectortest.None
+	})
+	p := attemptOf(t, c, "pod-a")
+	p.plan.ResumeFrom = true
+	p.dbt.script(1, made(1, 2, 2)...)
+	code, report := p.run()
+	if code != 0 || report.Results.Success != 2 || !strings.HasPrefix(report.Commands[0].Note, "getting the journal of what was done before: the collector answered 403") {
+		t.Errorf("all is run, and why is told: %d, %+v", code, report)
+	}
+}
