@@ -71,6 +71,12 @@ func (r *Runner) command(ctx context.Context, p project, b begun) error {
 		return &stopped{journal.Interrupted, "stopped before " + b.name()}
 	}
 	r.setResultsAside(ctx)
+	if b.spawn == nil && b.total == 0 {
+		b.total = r.count(ctx, p, b.words)
+	}
+	if ctx.Err() != nil {
+		return &stopped{journal.Interrupted, "stopped before " + b.name()}
+	}
 	r.begin(b)
 	words := b.words
 	if b.spawn != nil {

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -53,6 +54,7 @@ func (i invocation) getenv(name string) (string, bool) {
 type fakeDbt struct {
 	t            *testing.T
 	bin, scripts string
+	player       string // the program behind it
 }
 
 const envScripts = "FAKE_DBT_SCRIPTS"
@@ -64,10 +66,23 @@ func newFakeDbt(t *testing.T) *fakeDbt {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(self, filepath.Join(f.bin, "dbt")); err != nil {
+	// TestMain knows the fake by its name.
+	f.player = filepath.Join(t.TempDir(), "dbt")
+	makeFile(t, f.program(), "#!/bin/sh\nunset PWD\nexec '"+f.player+"' \"$@\"\n")
+	if err := errors.Join(os.Symlink(self, f.player), os.Chmod(f.program(), 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	return f
+}
+
+func (f *fakeDbt) program() string { return filepath.Join(f.bin, "dbt") }
+
+// binary makes the fake a binary, as dbt 2.x is. Else it is a script, as dbt 1.x is.
+func (f *fakeDbt) binary() {
+	f.t.Helper()
+	if err := errors.Join(os.Remove(f.program()), os.Symlink(f.player, f.program())); err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 func (f *fakeDbt) environ() []string {

@@ -22,6 +22,10 @@ func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "dbt" {
 		playDbt()
 	}
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
+		// Tests that are started in dbt's place start tests in dbt's place.
+		panic("started as " + os.Args[0] + " for dbt " + os.Args[1])
+	}
 	os.Exit(m.Run())
 }
 

@@ -214,9 +214,8 @@ func TestSignalled(t *testing.T) {
 		outcome journal.Outcome
 		message string
 	}{
-		"Hangup": {"a signal that dbt dies of is dbt's end", syscall.SIGHUP, journal.ExitDbtError, journal.DbtError, "dbt build was ended by signal 1 (hangup)"},
-		"Term":   {"a TERM that did not come from us is no cancel", syscall.SIGTERM, journal.ExitDbtError, journal.DbtError, "dbt build was ended by signal 15 (terminated)"},
-		"Kill":   {"a KILL without an out-of-memory event is not called one", syscall.SIGKILL, journal.ExitDbtError, journal.DbtError, "dbt build was killed by signal 9"},
+		"Term": {"a TERM that did not come from us is no cancel", syscall.SIGTERM, journal.ExitDbtError, journal.DbtError, "dbt build was ended by signal 15 (terminated)"},
+		"Kill": {"a KILL without an out-of-memory event is not called one", syscall.SIGKILL, journal.ExitDbtError, journal.DbtError, "dbt build was killed by signal 9"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
