@@ -289,6 +289,42 @@ func TestCloseEndsCompaction(t *testing.T) {
 	}
 }
 
+// TestCompactionThatHangs sees to it that appends then compact in their own time, each time a part has as many segments,
+// and not ever more.
+func TestCompactionThatHangs(t *testing.T) {
+	t.Parallel()
+	h := &hooked{objects: &blobs{bucket: openMemory()}}
+	s := newStore(h)
+	var bases atomic.Int32
+	h.before = func(ctx context.Context, op, key string) error {
+		if op != "put" || !strings.HasSuffix(key, ".base") || strings.Contains(key, "/0000000000000000000-") {
+			return nil
+		}
+		// The store's own context is that of the background.
+		if ctx.Value(inCallersTime{}) == nil {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		bases.Add(1)
+		return nil
+	}
+	ctx := context.WithValue(t.Context(), inCallersTime{}, true)
+	const rounds = 5
+	for i := range rounds*tooMany*fewSegments + 1 {
+		if _, err := s.Append(ctx, someRun, "journal", "pod-1", int64(i), []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := bases.Load(); n != rounds {
+		t.Errorf("the part was compacted %d times; want %d times, once in %d segments", n, rounds, tooMany*fewSegments)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+type inCallersTime struct{}
+
 // TestForgetting sees to it that what is remembered of parts does not grow for ever.
 func TestForgetting(t *testing.T) {
 	t.Parallel()
