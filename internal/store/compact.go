@@ -83,7 +83,7 @@ func (s *Store) compactIfMany(ctx context.Context, p layout.Place, st *stream) {
 			s.onError(failed(err, "compacting %s", p))
 			return
 		}
-		st.tail, st.next = nil, 0
+		st.tail = nil
 		return
 	}
 	if !s.streams.begin(st) {
@@ -109,7 +109,7 @@ func (s *Store) compactNow(ctx context.Context, p layout.Place, st *stream) {
 	}
 	// The next append would find out by itself, but only after it has written.
 	if st, release, err := s.streams.take(ctx, p); err == nil {
-		st.tail, st.next = nil, 0
+		st.tail = nil
 		release()
 	}
 }

@@ -257,9 +257,10 @@ func manyAppends(t *testing.T, open Place) {
 		}
 	}
 	wantRead(t, open(t), run, want.String())
-	// 64 segments start a compaction, 192 are not appended to before it is done.
-	if most > 220 {
-		t.Errorf("there were %d objects at once for 400 appends; want far fewer", most)
+	// 64 segments start a compaction, 192 are not appended to before it is done. On a slow machine 192 that have been
+	// compacted are still being deleted while as many are new.
+	if most > 2*192+2 {
+		t.Errorf("there were %d objects at once for 400 appends; want fewer", most)
 	}
 }
 
