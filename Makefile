@@ -78,11 +78,15 @@ fuzz: $(GOTESTSUM) ## Fuzz every parser of foreign bytes, FUZZTIME (200000x) inp
 ##@ Benchmarks
 
 .PHONY: bench
-bench: bench-overhead bench-runner bench-journal bench-schedules ## Run every benchmark.
+bench: bench-overhead bench-resume bench-runner bench-journal bench-schedules ## Run every benchmark.
 
 .PHONY: bench-overhead
 bench-overhead: deps ## Time a DbtRun beside a hand-written Job of the same image and command (N=7 of each).
 	hack/bench-overhead.sh $(N)
+
+.PHONY: bench-resume
+bench-resume: deps ## Time what is left of a run whose pod is lost after 70 % of its models, beside the whole run.
+	hack/bench-resume.sh
 
 .PHONY: bench-runner
 bench-runner: ## Time the runner's reading of events beside jq, and of a large manifest (EVENTS=1024 MB).

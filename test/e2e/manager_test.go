@@ -75,6 +75,17 @@ func (w *world) deliveryIn(ctx context.Context, from, to string) {
 	})
 }
 
+// argumentIn gives the manager one more argument, until without is called.
+func (w *world) argumentIn(ctx context.Context, argument string) (without func(context.Context)) {
+	w.Helper()
+	w.manager(ctx, argument, func(args []string) []string { return append(args, argument) })
+	return func(ctx context.Context) {
+		w.manager(ctx, "its own arguments", func(args []string) []string {
+			return slices.DeleteFunc(args, func(a string) bool { return a == argument })
+		})
+	}
+}
+
 // manager changes the manager's arguments, and waits until the changed manager is the only one.
 func (w *world) manager(ctx context.Context, what string, change func([]string) []string) {
 	w.Helper()

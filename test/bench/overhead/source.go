@@ -55,20 +55,20 @@ func (b *benchmark) createSources(ctx context.Context, sources []source) error {
 		return err
 	}
 	if err := b.Create(ctx, &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "shop-source"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: b.Namespace, Name: "shop-source"},
 		BinaryData: map[string][]byte{fixtures.ArchiveKey: packed},
 	}); err != nil {
 		return err
 	}
 	if err := b.Create(ctx, &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "shop-profiles"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: b.Namespace, Name: "shop-profiles"},
 		Data:       map[string]string{"profiles.yml": string(files["profiles/profiles.yml"])},
 	}); err != nil {
 		return err
 	}
 	for _, s := range sources {
 		if err := b.Create(ctx, &v1alpha1.DbtProject{
-			ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: s.key},
+			ObjectMeta: metav1.ObjectMeta{Namespace: b.Namespace, Name: s.key},
 			Spec: v1alpha1.DbtProjectSpec{
 				Source: s.project, Image: s.image, ImagePullPolicy: corev1.PullIfNotPresent, Target: "duckdb",
 				Profiles: &v1alpha1.Profiles{ConfigMapRef: &v1alpha1.KeySelector{Name: "shop-profiles"}},

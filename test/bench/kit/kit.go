@@ -1,0 +1,127 @@
+// Package kit is what benchmarks on a cluster share: a client, a namespace that goes with them, and waiting by watch. It
+// knows Kubernetes and the API of the operator; it never knows what is measured.
+package kit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/config"
+
+	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+)
+
+// Place is a namespace of the cluster that KUBECONFIG names.
+type Place struct {
+	client.WithWatch
+	Namespace string
+}
+
+// Open makes a namespace whose name begins with the prefix.
+func Open(ctx context.Context, prefix string) (*Place, error) {
+	rest, err := config.GetConfig()
+	if err != nil {
+		return nil, err
+	}
+	rest.QPS = -1
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	c, err := client.NewWithWatch(rest, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, err
+	}
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix + "-"}}
+	if err := c.Create(ctx, ns); err != nil {
+		return nil, err
+	}
+	return &Place{c, ns.Name}, nil
+}
+
+// Close removes the namespace and all in it.
+func (p *Place) Close() {
+	_ = p.Delete(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: p.Namespace}})
+}
+
+// limit is how long a wait may take.
+const limit = 10 * time.Minute
+
+// Await returns the time from start to the first event of which done says so.
+func Await(w watch.Interface, start time.Time, done func(runtime.Object) (bool, error)) (time.Duration, error) {
+	timeout := time.After(limit)
+	for {
+		select {
+		case e, open := <-w.ResultChan():
+			if !open {
+				return 0, errors.New("the watch ended")
+			}
+			at := time.Since(start)
+			ok, err := done(e.Object)
+			if err != nil || ok {
+				return at, err
+			}
+		case <-timeout:
+			return 0, fmt.Errorf("not over within %s", limit)
+		}
+	}
+}
+
+// Succeeded is done of Await for a DbtRun's end. Its error is that of a run that did not end well.
+func Succeeded(name string) func(runtime.Object) (bool, error) {
+	return func(o runtime.Object) (bool, error) {
+		r, ok := o.(*v1alpha1.DbtRun)
+		if !ok || r.Name != name {
+			return false, nil
+		}
+		switch r.Status.Phase {
+		case v1alpha1.PhaseFailed, v1alpha1.PhaseCancelled:
+			return false, fmt.Errorf("the DbtRun %s failed: %s", r.Name, r.Status.Message)
+		}
+		return r.Status.Phase == v1alpha1.PhaseSucceeded, nil
+	}
+}
+
+// Complete is done of Await for the end of the first Job that is chosen. Its error is that of a Job that failed.
+func Complete(chosen func(*batchv1.Job) bool) func(runtime.Object) (bool, error) {
+	return func(o runtime.Object) (bool, error) {
+		j, ok := o.(*batchv1.Job)
+		if !ok || !chosen(j) {
+			return false, nil
+		}
+		for _, c := range j.Status.Conditions {
+			switch {
+			case c.Status != corev1.ConditionTrue:
+			case c.Type == batchv1.JobFailed:
+				return false, fmt.Errorf("the Job %s failed: %s", j.Name, c.Message)
+			case c.Type == batchv1.JobComplete:
+				return true, nil
+			}
+		}
+		return false, nil
+	}
+}
+
+// Verdict is how a row of a table ends.
+func Verdict(met bool) string {
+	if met {
+		return "met"
+	}
+	return "not met"
+}
+
+// Median returns the upper median of at least one duration, and sorts them.
+func Median(d []time.Duration) time.Duration {
+	slices.Sort(d)
+	return d[len(d)/2]
+}
