@@ -253,7 +253,8 @@ func (s *State) end(e Entry) {
 // Attempts returns the attempts, oldest first.
 func (s *State) Attempts() []AttemptState { return slices.Clone(s.attempts) }
 
-// Source returns the revision that the first attempt which had one pinned, empty when none has.
+// Source returns the revision that the last attempt which had one pinned, empty when none has: where an attempt could not
+// have that of the one before, it began anew and said so.
 func (s *State) Source() string { return s.source }
 
 // Commands returns the commands that were begun, in order.

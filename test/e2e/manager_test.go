@@ -65,29 +65,32 @@ func (w *world) delivery(from, to string) {
 
 func (w *world) deliveryIn(ctx context.Context, from, to string) {
 	w.Helper()
-	w.manager(ctx, to, func(args []string) []string {
-		i := slices.Index(args, from)
+	w.manager(ctx, to, func(c *corev1.Container) {
+		i := slices.Index(c.Args, from)
 		if i < 0 {
-			w.Skipf("the manager runs with %s", strings.Join(args, " "))
+			w.Skipf("the manager runs with %s", strings.Join(c.Args, " "))
 		}
-		args[i] = to
-		return args
+		c.Args[i] = to
 	})
 }
 
-// argumentIn gives the manager one more argument, until without is called.
-func (w *world) argumentIn(ctx context.Context, argument string) (without func(context.Context)) {
+// argument gives the manager one more argument, which counts when it is there already, until the test ends.
+func (w *world) argument(argument string, env ...corev1.EnvVar) {
 	w.Helper()
-	w.manager(ctx, argument, func(args []string) []string { return append(args, argument) })
-	return func(ctx context.Context) {
-		w.manager(ctx, "its own arguments", func(args []string) []string {
-			return slices.DeleteFunc(args, func(a string) bool { return a == argument })
+	// The test's own context is done when it cleans up.
+	w.Cleanup(func() {
+		w.manager(context.Background(), "its own arguments", func(c *corev1.Container) {
+			c.Args = slices.DeleteFunc(c.Args, func(a string) bool { return a == argument })
+			c.Env = slices.DeleteFunc(c.Env, func(e corev1.EnvVar) bool { return slices.Contains(env, e) })
 		})
-	}
+	})
+	w.manager(w.Context(), argument, func(c *corev1.Container) {
+		c.Args, c.Env = append(c.Args, argument), append(c.Env, env...)
+	})
 }
 
-// manager changes the manager's arguments, and waits until the changed manager is the only one.
-func (w *world) manager(ctx context.Context, what string, change func([]string) []string) {
+// manager changes the manager's container, and waits until the changed manager is the only one.
+func (w *world) manager(ctx context.Context, what string, change func(*corev1.Container)) {
 	w.Helper()
 	d := &appsv1.Deployment{}
 	key := client.ObjectKey{Namespace: system, Name: "manager"}
@@ -95,8 +98,7 @@ func (w *world) manager(ctx context.Context, what string, change func([]string) 
 		w.Fatal(err)
 	}
 	before := d.DeepCopy()
-	c := &d.Spec.Template.Spec.Containers[0]
-	c.Args = change(slices.Clone(c.Args))
+	change(&d.Spec.Template.Spec.Containers[0])
 	if err := cluster.Patch(ctx, d, client.MergeFrom(before)); err != nil {
 		w.Fatal(err)
 	}

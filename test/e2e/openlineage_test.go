@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -59,12 +58,8 @@ func (r *receiver) got(job string) (events []string, bodies [][]byte) {
 func TestOpenLineage(t *testing.T) {
 	w := newSerialWorld(t)
 	db := w.database()
-	host, _, err := net.SplitHostPort(postgres(t))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var listen net.ListenConfig
-	listener, err := listen.Listen(t.Context(), "tcp", net.JoinHostPort(host, "0"))
+	listener, err := listen.Listen(t.Context(), "tcp", net.JoinHostPort(here(t), "0"))
 	if err != nil {
 		t.Skipf("no endpoint can be offered to the cluster from here: %v", err)
 	}
@@ -72,9 +67,7 @@ func TestOpenLineage(t *testing.T) {
 	server := &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
-	without := w.argumentIn(w.Context(), "--openlineage-url=http://"+listener.Addr().String())
-	// The test's own context is done when it cleans up.
-	t.Cleanup(func() { without(context.Background()) })
+	w.argument("--openlineage-url=http://" + listener.Addr().String())
 
 	files := chain(map[string]int{"m6": 40})
 	files["models/m8.sql"] = []byte("-- {{ ref('m7') }}\nselect * from no_such_table\n")

@@ -19,27 +19,30 @@ import (
 	"github.com/dbt-operator/dbt-operator/test/fixtures"
 )
 
-// Counts rise while a run is at work, and name the nodes that run.
+// Counts rise while a run is at work, and name the nodes that run: also with dbt 2.0, whose events count nothing.
 func TestLiveProgress(t *testing.T) {
-	w := newWorld(t)
-	// dbt 2.0 does not say how many nodes it is about.
-	w.project(postgres112, chain(map[string]int{"m2": 7, "m5": 7, "m8": 7}))
-	w.run("chain", commands("dbt build"))
-	var seen []string
-	w.eventually("the run's end", patience, func() (bool, string) {
-		r := w.get("chain")
-		if p := r.Status.Progress; p != nil && !r.Status.Phase.Finished() {
-			at := fmt.Sprintf("%d/%d %s", p.Done, p.Total, strings.Join(p.Running, " "))
-			if !slices.Contains(seen, at) {
-				seen = append(seen, at)
+	for _, e := range []engine{postgres112, postgres20} {
+		t.Run(e.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.project(e, chain(map[string]int{"m2": 7, "m5": 7, "m8": 7}))
+			w.run("chain", commands("dbt build"))
+			var seen []string
+			w.eventually("the run's end", patience, func() (bool, string) {
+				r := w.get("chain")
+				if p := r.Status.Progress; p != nil && !r.Status.Phase.Finished() {
+					at := fmt.Sprintf("%d/%d %s", p.Done, p.Total, strings.Join(p.Running, " "))
+					if !slices.Contains(seen, at) {
+						seen = append(seen, at)
+					}
+				}
+				return r.Status.CompletionTime != nil, fmt.Sprint(seen)
+			})
+			for _, want := range []string{"1/8 model.chain.m2", "4/8 model.chain.m5", "7/8 model.chain.m8"} {
+				if !slices.Contains(seen, want) {
+					t.Errorf("never saw %s; saw %q", want, seen)
+				}
 			}
-		}
-		return r.Status.CompletionTime != nil, fmt.Sprint(seen)
-	})
-	for _, want := range []string{"1/8 model.chain.m2", "4/8 model.chain.m5", "7/8 model.chain.m8"} {
-		if !slices.Contains(seen, want) {
-			t.Errorf("never saw %s; saw %q", want, seen)
-		}
+		})
 	}
 }
 
@@ -49,11 +52,7 @@ func TestResultsOutliveThePod(t *testing.T) {
 	w.project(duckdb111, fixtures.Shop())
 	w.run("build", commands("dbt build", "dbt docs generate"))
 	w.over("build")
-	var r *v1alpha1.DbtRun
-	w.eventually("the run's results", patience, func() (bool, string) {
-		r = w.get("build")
-		return reasonOf(r, v1alpha1.ConditionResultsAvailable) == v1alpha1.ReasonStored, fmt.Sprint(r.Status.Conditions)
-	})
+	r := w.stored("build")
 	for _, p := range w.pods() {
 		if err := cluster.Delete(w.Context(), &p, client.GracePeriodSeconds(0)); client.IgnoreNotFound(err) != nil {
 			t.Fatal(err)
@@ -92,6 +91,17 @@ func TestResultsOutliveThePod(t *testing.T) {
 	if status, body := w.ask(stranger, "build/log"); status != 403 || !strings.Contains(body, "stranger") || !strings.Contains(body, "dbtruns") {
 		t.Errorf("a stranger got %d %q, want 403 with who may not do what", status, body)
 	}
+}
+
+// stored waits until all that a run left is stored.
+func (w *world) stored(name string) *v1alpha1.DbtRun {
+	w.Helper()
+	var r *v1alpha1.DbtRun
+	w.eventually("the results of run "+name, patience, func() (bool, string) {
+		r = w.get(name)
+		return reasonOf(r, v1alpha1.ConditionResultsAvailable) == v1alpha1.ReasonStored, fmt.Sprint(r.Status.Conditions)
+	})
+	return r
 }
 
 // token makes an account, which may read the namespace's runs or not, and returns a token of it.

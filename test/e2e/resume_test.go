@@ -254,6 +254,33 @@ func TestCollectorAway(t *testing.T) {
 	}
 }
 
+// A collector that comes back while a run is at work is told all that happened meanwhile.
+func TestCollectorReturns(t *testing.T) {
+	w := newSerialWorld(t)
+	db := w.database()
+	w.collectorIs(w.Context(), "no-such-component")
+	t.Cleanup(func() { w.collectorIs(context.Background(), "manager") })
+	w.project(postgres112, chain(map[string]int{"m6": 15}))
+	w.run("chain")
+	w.eventually("the slow query", patience, func() (bool, string) { return db.sleeping() == 1, "no query" })
+	if r := w.get("chain"); r.Status.Progress != nil {
+		t.Errorf("progress %+v: who can have told it?", r.Status.Progress)
+	}
+	w.collectorIs(w.Context(), "manager")
+	w.eventually("what happened meanwhile", patience, func() (bool, string) {
+		r := w.get("chain")
+		return r.Status.Progress != nil && r.Status.Progress.Done >= 5, fmt.Sprint(r.Status.Progress)
+	})
+	w.ended(w.over("chain"), v1alpha1.PhaseSucceeded, v1alpha1.ReasonSucceeded, "8 nodes ended well")
+	w.stored("chain")
+	log := w.served(t, w.token("reader", true), "chain/log")
+	for i := 1; i <= 8; i++ {
+		if want := fmt.Sprintf("%d of 8 OK created sql table model %s.m%d", i, w.schema(), i); !strings.Contains(log, want) {
+			t.Errorf("the log lacks %q:\n%s", want, log)
+		}
+	}
+}
+
 // collectorIs points the collector's Service at pods of a component.
 func (w *world) collectorIs(ctx context.Context, component string) {
 	w.Helper()

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -145,4 +146,14 @@ func postgres(t *testing.T) string {
 		t.Skip("CLUSTER_POSTGRES is not set: this cluster has no PostgreSQL that can be reached from here")
 	}
 	return address
+}
+
+// here returns this host's address as the cluster sees it, or skips the test.
+func here(t *testing.T) string {
+	t.Helper()
+	host, _, err := net.SplitHostPort(postgres(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return host
 }

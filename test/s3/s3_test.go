@@ -12,7 +12,18 @@ import (
 
 	"github.com/dbt-operator/dbt-operator/internal/store"
 	"github.com/dbt-operator/dbt-operator/internal/testutil/storetest"
+	"github.com/dbt-operator/dbt-operator/test/s3/s3server"
 )
+
+// start starts a server to which this process then has the credentials.
+func start(t *testing.T) s3server.Server {
+	t.Helper()
+	s := s3server.Start(t, "127.0.0.1")
+	for name, value := range s.Env() {
+		t.Setenv(name, value)
+	}
+	return s
+}
 
 func open(t *testing.T, url string) *store.Store {
 	t.Helper()
@@ -29,18 +40,18 @@ func open(t *testing.T, url string) *store.Store {
 }
 
 func TestContract(t *testing.T) {
-	server := startServer(t)
-	storetest.Run(t, func(t *testing.T) *store.Store { return open(t, server.url(bucket, nil)) })
+	server := start(t)
+	storetest.Run(t, func(t *testing.T) *store.Store { return open(t, server.URL(s3server.Bucket, nil)) })
 }
 
 func TestPrefix(t *testing.T) {
-	server := startServer(t)
+	server := start(t)
 	run := store.Run{Namespace: "shop", UID: "uid-1"}
-	s := open(t, server.url(bucket, url.Values{"prefix": {"of/dbt"}}))
+	s := open(t, server.URL(s3server.Bucket, url.Values{"prefix": {"of/dbt"}}))
 	if err := s.PutMeta(t.Context(), run, []byte("{}")); err != nil {
 		t.Fatalf("PutMeta: %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(server.folder, bucket, "of", "dbt", "runs", "shop", "uid-1", "meta.json")); err != nil {
+	if _, err := os.Stat(filepath.Join(server.Folder, s3server.Bucket, "of", "dbt", "runs", "shop", "uid-1", "meta.json")); err != nil {
 		t.Errorf("a document below a prefix: %v", err)
 	}
 	var seen []store.Run
@@ -51,7 +62,7 @@ func TestPrefix(t *testing.T) {
 
 // TestUnfit tries what an administrator may get wrong. Check says so; nothing hangs.
 func TestUnfit(t *testing.T) {
-	server := startServer(t)
+	server := start(t)
 	tests := map[string]struct {
 		reason string
 		bucket string
@@ -60,8 +71,8 @@ func TestUnfit(t *testing.T) {
 		want   string
 	}{
 		"NoBucket":    {"the bucket was never made", "other", nil, "", "NoSuchBucket"},
-		"WrongSecret": {"the secret key is another one", bucket, nil, "not the secret", "SignatureDoesNotMatch"},
-		"NoServer":    {"nobody listens there", bucket, url.Values{"endpoint": {"http://" + freeAddress(t)}}, "", "connection refused"},
+		"WrongSecret": {"the secret key is another one", s3server.Bucket, nil, "not the secret", "SignatureDoesNotMatch"},
+		"NoServer":    {"nobody listens there", s3server.Bucket, url.Values{"endpoint": {"http://127.0.0.1:1"}}, "", "connection refused"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -70,7 +81,7 @@ func TestUnfit(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			s := open(t, server.url(tc.bucket, tc.more))
+			s := open(t, server.URL(tc.bucket, tc.more))
 			err := s.Check(ctx)
 			if !errors.Is(err, store.ErrStore) || errors.Is(err, store.ErrNotFound) || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("%s: Check: %v; want ErrStore that says %s", tc.reason, err, tc.want)

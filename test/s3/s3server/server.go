@@ -1,4 +1,5 @@
-package s3
+// Package s3server runs a real S3 server, versitygw, for tests. It knows nothing of what is kept there.
+package s3server
 
 import (
 	"bytes"
@@ -17,22 +18,28 @@ import (
 	"time"
 )
 
-// server is a running S3 server.
-type server struct {
-	address string
-	// folder holds one folder for each bucket.
-	folder string
+// Server is a running S3 server.
+type Server struct {
+	// Address is where it listens, as host:port.
+	Address string
+	// Folder holds one folder for each bucket.
+	Folder string
+	// AccessKey and SecretKey are credentials that nobody else knows.
+	AccessKey, SecretKey string
 }
 
+// Bucket is there from the start.
+const Bucket = "dbt"
+
 const (
-	bucket = "dbt"
 	region = "us-east-1"
 	// patience ends a test whose server neither answers nor dies.
 	patience = 30 * time.Second
 )
 
-// startServer starts a server on a free port, with credentials that nobody else knows, and stops it when the test ends.
-func startServer(t *testing.T) server {
+// Start starts a server on a free port of a host, and stops it when the test ends. The test is skipped where the server
+// is not built.
+func Start(t testing.TB, host string) Server {
 	t.Helper()
 	binary, err := filepath.Abs(filepath.Join("..", "..", "bin", "tools", "versitygw"))
 	if err != nil {
@@ -41,16 +48,15 @@ func startServer(t *testing.T) server {
 	if _, err := os.Stat(binary); errors.Is(err, fs.ErrNotExist) {
 		t.Skip("bin/tools/versitygw is not built: run hack/tool.sh versitygw, or make test-integration, which does")
 	}
-	s := server{address: freeAddress(t), folder: t.TempDir()}
-	if err := os.Mkdir(filepath.Join(s.folder, bucket), 0o700); err != nil {
+	s := Server{Address: freeAddress(t, host), Folder: t.TempDir(), AccessKey: rand.Text(), SecretKey: rand.Text()}
+	if err := os.Mkdir(filepath.Join(s.Folder, Bucket), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	access, secret := rand.Text(), rand.Text()
 	var output bytes.Buffer
 	// Metadata in files of its own: not every file system has extended attributes.
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), binary,
-		"--quiet", "--keep-alive", "--port", s.address, "--region", region, "posix", "--sidecar", t.TempDir(), s.folder)
-	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+access, "ROOT_SECRET_KEY="+secret)
+		"--quiet", "--keep-alive", "--port", s.Address, "--region", region, "posix", "--sidecar", t.TempDir(), s.Folder)
+	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.SecretKey)
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("starting %s: %v", binary, err)
@@ -70,18 +76,21 @@ func startServer(t *testing.T) server {
 		}
 	})
 	s.await(t, ended)
-	t.Setenv("AWS_ACCESS_KEY_ID", access)
-	t.Setenv("AWS_SECRET_ACCESS_KEY", secret)
-	// Nothing of whoever runs the test.
-	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
 	return s
 }
 
+// Env returns the environment of a client that is to find the server's credentials and nothing of whoever runs it.
+func (s Server) Env() map[string]string {
+	return map[string]string{
+		"AWS_ACCESS_KEY_ID": s.AccessKey, "AWS_SECRET_ACCESS_KEY": s.SecretKey,
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+	}
+}
+
 // freeAddress returns an address on which nobody listens now.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB, host string) string {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,14 +99,14 @@ func freeAddress(t *testing.T) string {
 }
 
 // await returns when the server answers.
-func (s server) await(t *testing.T, ended <-chan struct{}) {
+func (s Server) await(t testing.TB, ended <-chan struct{}) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.address)
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Address)
 		if err == nil {
 			_ = conn.Close()
 			return
@@ -112,9 +121,9 @@ func (s server) await(t *testing.T, ended <-chan struct{}) {
 	}
 }
 
-// url names the bucket for the store, with further parameters.
-func (s server) url(name string, more url.Values) string {
-	q := url.Values{"endpoint": {"http://" + s.address}, "region": {region}, "use_path_style": {"true"}}
+// URL names a bucket for the store, with further parameters.
+func (s Server) URL(name string, more url.Values) string {
+	q := url.Values{"endpoint": {"http://" + s.Address}, "region": {region}, "use_path_style": {"true"}}
 	for k, v := range more {
 		q[k] = v
 	}
