@@ -38,7 +38,7 @@ func TestBucket(t *testing.T) {
 	}
 	w.argument("--retention-count=1000")
 	reader := w.token("reader", true)
-	for path, want := range map[string]string{"log": "model m8", "artifacts/manifest.json": "model.chain.m8", "artifacts/lineage.json": "model.chain.m8"} {
+	for path, want := range map[string]string{"log": ".m8 ", "artifacts/manifest.json": "model.chain.m8", "artifacts/lineage.json": "model.chain.m8"} {
 		if got := w.served(t, reader, "chain/"+path); !strings.Contains(got, want) {
 			t.Errorf("%s lacks %s: %.300s", path, want, got)
 		}
