@@ -13,11 +13,13 @@ type ProjectInput struct {
 	Current *v1alpha1.ObservedProject
 	// Active is how many runs are not over.
 	Active int
+	// Denied says that the author may not run the project: a change that is due has no run.
+	Denied bool
 }
 
 // ProjectDecision is what a schedule does about a change of its project.
 type ProjectDecision struct {
-	// Action is Wait, Start or Replace.
+	// Action is Wait, Start, Replace, or Skip for a change that has no run.
 	Action Action
 	// Observed is the state that is dealt with, once the run of Start or Replace is made.
 	Observed *v1alpha1.ObservedProject
@@ -42,6 +44,8 @@ func DecideProject(in ProjectInput) ProjectDecision {
 			return settled
 		}
 		return waits
+	case in.Denied && (in.Active == 0 || in.Spec.ConcurrencyPolicy != v1alpha1.ScheduleForbid):
+		return ProjectDecision{Action: Skip, Observed: in.Current}
 	case in.Active == 0, in.Spec.ConcurrencyPolicy == v1alpha1.ScheduleAllow:
 		return ProjectDecision{Action: Start, Observed: in.Current}
 	case in.Spec.ConcurrencyPolicy == v1alpha1.ScheduleReplace:
