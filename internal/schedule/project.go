@@ -33,6 +33,12 @@ func DecideProject(in ProjectInput) ProjectDecision {
 	}
 	waits := ProjectDecision{Action: Wait, Observed: in.Observed}
 	settled := ProjectDecision{Action: Wait, Observed: in.Current}
+	due := func(a Action) ProjectDecision {
+		if in.Denied {
+			a = Skip
+		}
+		return ProjectDecision{Action: a, Observed: in.Current}
+	}
 	switch {
 	case in.Current == nil:
 		return waits
@@ -44,12 +50,10 @@ func DecideProject(in ProjectInput) ProjectDecision {
 			return settled
 		}
 		return waits
-	case in.Denied && (in.Active == 0 || in.Spec.ConcurrencyPolicy != v1alpha1.ScheduleForbid):
-		return ProjectDecision{Action: Skip, Observed: in.Current}
 	case in.Active == 0, in.Spec.ConcurrencyPolicy == v1alpha1.ScheduleAllow:
-		return ProjectDecision{Action: Start, Observed: in.Current}
+		return due(Start)
 	case in.Spec.ConcurrencyPolicy == v1alpha1.ScheduleReplace:
-		return ProjectDecision{Action: Replace, Observed: in.Current}
+		return due(Replace)
 	}
 	return waits
 }
