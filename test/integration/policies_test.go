@@ -90,3 +90,6 @@ func inactive(ctx context.Context, c client.Client, stamps bool) []string {
 	}
 	return missing
 }
+
+// noon is a tick of every hourly schedule.
+var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
