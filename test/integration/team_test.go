@@ -54,8 +54,9 @@ func teamOn(t *testing.T, s server) *team {
 // person is somebody who has logged in.
 type person struct {
 	client.Client
-	name   string
-	config *rest.Config
+	name string
+	// kubeconfig is how kubectl logs in as them; empty for somebody without a certificate.
+	kubeconfig []byte
 }
 
 // person logs somebody in, with a certificate that names them and their groups.
@@ -65,7 +66,10 @@ func (x *team) person(name string, groups ...string) *person {
 	if err != nil {
 		x.Fatalf("adding user %s: %v", name, err)
 	}
-	return x.client(name, user.Config())
+	p := x.client(name, user.Config())
+	p.kubeconfig, err = user.KubeConfig()
+	x.ok("kubeconfig", err)
+	return p
 }
 
 // client makes a client of a configuration.
@@ -77,7 +81,7 @@ func (x *team) client(name string, cfg *rest.Config) *person {
 	if err != nil {
 		x.Fatal(err)
 	}
-	return &person{c, name, cfg}
+	return &person{Client: c, name: name}
 }
 
 // as returns who an administrator acts for by impersonation.
