@@ -122,11 +122,11 @@ func (x *team) grant(subject string, rights ...right) (revoke func()) {
 		role.Rules = append(role.Rules, rule)
 	}
 	x.ok("role", x.admin.Create(x.Context(), role))
-	revoke = x.bind(subject, "Role", role.Name)
+	unbind := x.bind(subject, "Role", role.Name)
 	x.may(subject, true, rights...)
 	return func() {
 		x.Helper()
-		revoke()
+		unbind()
 		x.may(subject, false, rights...)
 	}
 }
