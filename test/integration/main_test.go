@@ -89,7 +89,7 @@ func start() error {
 		return err
 	}
 	// Every test has the policies of an installation over it.
-	return install(context.Background(), admin, "policy", true)
+	return install(context.Background(), server{env, admin}, "policy", true)
 }
 
 // grant makes the manager's configuration, and gives it the shipped roles by the shipped bindings.
