@@ -1,11 +1,7 @@
 package integration
 
 import (
-	"bytes"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -135,19 +131,6 @@ func TestOnlyTheOperatorCarriesAnothersName(t *testing.T) {
 		x.ok(name, other.Create(t.Context(), forged))
 		x.stamped(name, forged.Spec.RequestedBy, name)
 	}
-}
-
-// kubectl runs kubectl as somebody, and returns what it printed and how it ended.
-func (x *team) kubectl(p *person, stdin string, args ...string) (string, error) {
-	x.Helper()
-	kubeconfig := filepath.Join(x.TempDir(), "kubeconfig")
-	x.ok("kubeconfig", os.WriteFile(kubeconfig, p.kubeconfig, 0o600))
-	cmd := exec.CommandContext(x.Context(), filepath.Join(env.BinaryAssetsDirectory, "kubectl"), append([]string{"--kubeconfig", kubeconfig, "--namespace", x.ns}, args...)...)
-	cmd.Stdin = strings.NewReader(stdin)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
-	return out.String(), err
 }
 
 const manifest = `apiVersion: dbtoperator.dev/v1alpha1

@@ -3,6 +3,7 @@ package integration
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"k8s.io/utils/ptr"
@@ -88,6 +89,12 @@ func TestWithoutStamping(t *testing.T) {
 			}
 		})
 	}
+	t.Run("is told by the script that waits", func(t *testing.T) {
+		out, err := x.script(x.person("root", "system:masters"), "policies.sh")
+		if want := "the policies for DbtRun are not in force"; err == nil || !strings.Contains(out, want) || !strings.Contains(out, "one of yours: is not stamped") {
+			t.Errorf("got %v, %s, want %q", err, out, want)
+		}
+	})
 	t.Run("rights", func(t *testing.T) {
 		x.forbidden("use", eve.Create(t.Context(), x.run("a").Obj()), `User "eve" cannot run DbtProject "shop"`)
 		x.forbidden("inline", eve.Create(t.Context(), testutil.MakeDbtRun("a").Namespace(x.ns).Inline(testutil.MakeDbtProject("x").Obj()).Obj()), "inline project")
