@@ -57,6 +57,30 @@ func TestPagesNameOnlyTargetsThereAre(t *testing.T) {
 	}
 }
 
+// A manifest that no page tells of is not found, and its warehouse's side is missing.
+func TestEveryWarehouseHasItsRecipe(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join(root, "docs", "warehouses.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifests, err := filepath.Glob(filepath.Join(root, "examples", "warehouses", "*.yaml"))
+	if err != nil || len(manifests) == 0 {
+		t.Fatalf("no manifests in examples/warehouses (error %v)", err)
+	}
+	for _, path := range manifests {
+		if file := filepath.Base(path); !strings.Contains(string(page), "](../examples/warehouses/"+file+")") {
+			t.Errorf("docs/warehouses.md has no link to %s", file)
+		}
+	}
+	for _, section := range strings.Split(string(page), "\n## ")[1:] {
+		name, _, _ := strings.Cut(section, "\n")
+		if name != "What all of them need" && name != "AWS: the role" && !strings.Contains(section, "**Read**") {
+			t.Errorf("docs/warehouses.md: %s does not say where it was read, or that it is run here", name)
+		}
+	}
+}
+
 const root = "../.."
 
 // pages returns the content of the repository's Markdown files by path.
