@@ -42,7 +42,7 @@ for arch in amd64 arm64; do
     bin/tools/cyclonedx-gomod bin -json -noserial -notimestamp -version "$version" \
       -output "$out/${name}_linux_$arch.cdx.json" "$out/${name}_linux_$arch" 2>"$work/bom.log" || fail "$(cat "$work/bom.log")"
   done
-  BINARIES=$work/$arch ARCH=$arch REF=$image:$version hack/cluster/images/operator.sh "$work" "$out/image_linux_$arch.tar"
+  BINARIES=$work/$arch ARCH=$arch REF=$image:$version bash hack/cluster/images/operator.sh "$work" "$out/image_linux_$arch.tar"
   images+=("$out/image_linux_$arch.tar")
 done
 "$work/release" index -o "$out/image.oci.tar" -ref "$image:$version" "${images[@]}"

@@ -23,7 +23,7 @@ const canary = `k4n@ry/bird+in~a(mine)%&=?!42`
 
 // hostile says the canary in every form that redaction promises to find: as it is, for URLs, and in base64 at each
 // distance from a boundary, in a log line, a warning, a failure's message, and what is kept in the manifest.
-const hostile = `{{ config(meta={'bird': env_var('BIRD')}) }}
+const hostile = `{{ config(materialized='table', meta={'bird': env_var('BIRD')}) }}
 {% set bird = env_var('BIRD') %}
 {% if execute %}
 {% set encoded = run_query("select to_base64(encode('" ~ bird ~ "')), to_base64(encode('x" ~ bird ~ "y')), to_base64(encode('xy" ~ bird ~ "z'))").rows[0] %}
