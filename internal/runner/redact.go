@@ -16,6 +16,7 @@ import (
 // It is safe for concurrent use.
 type Redactor struct {
 	known *strings.Replacer
+	cuts  cuts
 	most  int // length of the longest known value
 }
 
@@ -61,13 +62,13 @@ func NewRedactor(secrets []string) *Redactor {
 	if len(pairs) == 0 {
 		return &Redactor{}
 	}
-	return &Redactor{known: strings.NewReplacer(pairs...), most: len(values[0])}
+	return &Redactor{known: strings.NewReplacer(pairs...), cuts: newCuts(values), most: len(values[0])}
 }
 
 // String returns s without secrets.
 func (r *Redactor) String(s string) string {
 	if r.known != nil {
-		s = r.known.Replace(s)
+		s = r.cuts.redact(r.known.Replace(s))
 	}
 	if strings.Contains(s, "eyJ") {
 		s = jwt.ReplaceAllString(s, redacted)

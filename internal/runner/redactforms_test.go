@@ -70,6 +70,27 @@ func TestEncodedSecrets(t *testing.T) {
 	}
 }
 
+// TestCutByTheDatabase has a secret in SQL that a database quotes and cuts.
+func TestCutByTheDatabase(t *testing.T) {
+	const secret = "hunter22-and-more"
+	for name, tc := range map[string]struct{ reason, in, want string }{
+		"Behind":  {"the end is cut off", "LINE 1: attach 'password=hunter22-an...\n", "LINE 1: attach 'password=***...\n"},
+		"Before":  {"the beginning is cut off", "LINE 1: ...22-and-more' as x", "LINE 1: ...***' as x"},
+		"One":     {"an ellipsis of one character", "password=hunter2… and …d-more", "password=***… and …***"},
+		"Both":    {"two pieces", "hunter22...nd-more", "***...***"},
+		"Encoded": {"a piece of an encoded form", "said " + base64.StdEncoding.EncodeToString([]byte(secret))[:12] + "...", "said ***..."},
+		"Short":   {"five characters are also words", "hunte... more", "hunte... more"},
+		"Dots":    {"dbt's own dots", "1 of 2 START hunter ........... [RUN]", "1 of 2 START hunter ........... [RUN]"},
+		"NoDots":  {"a word that begins as the secret does is no piece of it", "hunter22-an example", "hunter22-an example"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := NewRedactor([]string{secret}).String(tc.in); got != tc.want {
+				t.Errorf("%s:\n got %q\nwant %q", tc.reason, got, tc.want)
+			}
+		})
+	}
+}
+
 // What docs/security.md says is out of reach is out of reach: when that changes, the page must.
 func TestEncodingsOutOfReach(t *testing.T) {
 	const secret = "hunter22hunter22"
@@ -108,7 +129,7 @@ func FuzzBase64Forms(f *testing.F) {
 // BenchmarkRedactorString says how many bytes of log lines a second are redacted with three secrets of usual kinds.
 func BenchmarkRedactorString(b *testing.B) {
 	r := NewRedactor([]string{canary, token + strings.Repeat("x", 800), privateKey})
-	line := strings.Repeat("12:00:01  14 of 28 OK created sql table model analytics.order_totals [SELECT 1000 in 0.21s] ", 4)
+	line := strings.Repeat("12:00:01  14 of 28 OK created sql table model analytics.order_totals ..................... [SELECT 1000 in 0.21s] ", 4)
 	b.SetBytes(int64(len(line)))
 	for b.Loop() {
 		r.String(line)
