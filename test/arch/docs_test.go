@@ -81,6 +81,27 @@ func TestEveryWarehouseHasItsRecipe(t *testing.T) {
 	}
 }
 
+// The image of those who have a container engine is the one that test/e2e looks into: nothing but what is copied into it,
+// and a user by number who is not root.
+func TestDockerfileEndsInNothing(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stages := regexp.MustCompile(`(?m)^FROM `).Split(string(raw), -1)
+	last := stages[len(stages)-1]
+	if !strings.HasPrefix(last, "scratch\n") {
+		t.Errorf("the last stage begins with %.40q, want scratch", last)
+	}
+	if !regexp.MustCompile(`(?m)^USER [1-9]\d*:[1-9]\d*$`).MatchString(last) {
+		t.Error("the last stage sets no user and group by number other than root")
+	}
+	if strings.Contains(last, "RUN ") {
+		t.Error("the last stage runs something, which takes a shell")
+	}
+}
+
 const root = "../.."
 
 // pages returns the content of the repository's Markdown files by path.
