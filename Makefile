@@ -53,6 +53,10 @@ install-manifest: $(KUSTOMIZE) ## Write dist/install.yaml: everything an install
 	mkdir -p dist
 	$(KUSTOMIZE) build config/default >dist/install.yaml
 
+.PHONY: release
+release: $(KUSTOMIZE) $(TOOLS)/cyclonedx-gomod ## Make the release of the tag that is checked out, in dist/VERSION (docs/release.md).
+	hack/release.sh
+
 ##@ Test
 
 .PHONY: test
@@ -168,6 +172,9 @@ verify: ## Check that generated files, formatting and rules are in order; leaves
 # Rebuilt when a pin changes.
 $(TOOLS)/versitygw: hack/tools/versitygw/go.mod hack/tools/versitygw/go.sum
 	hack/tool.sh versitygw
+
+$(TOOLS)/cyclonedx-gomod: hack/tools/cyclonedx-gomod/go.mod hack/tools/cyclonedx-gomod/go.sum
+	hack/tool.sh cyclonedx-gomod
 
 $(TOOLS)/%: hack/tools/go.mod hack/tools/go.sum
 	hack/tool.sh $*

@@ -45,7 +45,7 @@ prepare_level() {
 
 run_level() {
   case $1 in
-    unit) go list ./... | grep -vE '/test/(integration|s3|e2e|bench)(/|$)' | xargs go test -json ;;
+    unit) unit ;;
     fuzz) fuzz ;;
     integration) go test -json -count=1 ./test/integration/... ./test/s3/... ;;
     e2e)
@@ -54,6 +54,16 @@ run_level() {
       go test -json -count=1 -timeout 40m ./test/e2e/...
       ;;
   esac
+}
+
+# The main module's packages, and the modules that build images and releases.
+unit() {
+  local status=0
+  go list ./... | grep -vE '/test/(integration|s3|e2e|bench)(/|$)' | xargs go test -json || status=1
+  for module in hack/cluster hack/release; do
+    go -C "$module" test -json ./... || status=1
+  done
+  return "$status"
 }
 
 # Every fuzz target, for a short time; its seeds run with the unit tests.

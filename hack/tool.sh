@@ -14,10 +14,12 @@ declare -A package=(
   [kustomize]=sigs.k8s.io/kustomize/kustomize/v5
   [govulncheck]=golang.org/x/vuln/cmd/govulncheck
   [versitygw]=github.com/versity/versitygw/cmd/versitygw
+  [cyclonedx-gomod]=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 )
 # What would raise the versions that other tools are built from.
 declare -A module=(
   [versitygw]=hack/tools/versitygw
+  [cyclonedx-gomod]=hack/tools/cyclonedx-gomod
 )
 
 [ $# -gt 0 ] || set -- "${!package[@]}"

@@ -157,4 +157,12 @@ type PodSettings struct {
 	// +optional
 	// +kubebuilder:default="4Gi"
 	WorkspaceSizeLimit *resource.Quantity `json:"workspaceSizeLimit,omitempty"`
+
+	// hostUsers false gives the pod a user namespace of its own: its user is none of the node's, so that what breaks out
+	// of the container is nobody there. It needs Linux 6.3, containerd 2.0 or CRI-O 1.25, and Kubernetes 1.33 (or the
+	// feature gate UserNamespacesSupport before); on a node that lacks one of these the pod does not start, and the run
+	// fails with reason StartTimeout. File systems of volumes must support id-mapped mounts; NFS does not. Unset:
+	// the node's own user namespace, as for any pod.
+	// +optional
+	HostUsers *bool `json:"hostUsers,omitempty"`
 }

@@ -70,6 +70,7 @@ func TestBuild(t *testing.T) {
 			Resources:                     corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("2Gi")}},
 			Tolerations:                   []corev1.Toleration{{Key: "dbt", Operator: corev1.TolerationOpExists}},
 			TerminationGracePeriodSeconds: testutil.Ptr[int64](120),
+			HostUsers:                     testutil.Ptr(false),
 		})
 	everything.Spec.Threads = testutil.Ptr[int32](8)
 	everything.Spec.LogFormat = v1alpha1.LogJSON

@@ -41,6 +41,7 @@ func podTemplate(run *v1alpha1.DbtRun, r *Resolved, opts Options) (*corev1.PodTe
 			ServiceAccountName:            account,
 			AutomountServiceAccountToken:  ptr.To(false),
 			EnableServiceLinks:            ptr.To(false),
+			HostUsers:                     settings.HostUsers,
 			TerminationGracePeriodSeconds: ptr.To(r.GracePeriod),
 			SecurityContext:               podSecurity(),
 			InitContainers:                initContainers(r, opts, planEnv),

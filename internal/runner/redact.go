@@ -2,23 +2,21 @@ package runner
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf16"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/dbt-operator/dbt-operator/internal/dbt/text"
 )
 
-// Redactor replaces secrets in text by "***": values it knows, JSON Web Tokens, and the user information of URLs.
+// Redactor replaces secrets in text by "***": values it knows, as they are and in the encodings of forms, JSON Web
+// Tokens, and the user information of URLs.
 // It is safe for concurrent use.
 type Redactor struct {
 	known *strings.Replacer
+	cuts  cuts
 	most  int // length of the longest known value
 }
 
@@ -64,50 +62,21 @@ func NewRedactor(secrets []string) *Redactor {
 	if len(pairs) == 0 {
 		return &Redactor{}
 	}
-	return &Redactor{known: strings.NewReplacer(pairs...), most: len(values[0])}
-}
-
-// forms returns a value as it stands in text, inside a JSON string (as Go, Rust and Python write it), and in a URL.
-func forms(s string) []string {
-	out := []string{s, url.QueryEscape(s), url.PathEscape(s)}
-	for _, html := range []bool{true, false} {
-		var b bytes.Buffer
-		e := json.NewEncoder(&b)
-		e.SetEscapeHTML(html)
-		if e.Encode(s) != nil {
-			continue
-		}
-		inside := strings.TrimSuffix(b.String(), "\n")
-		inside = inside[1 : len(inside)-1]
-		out = append(out, inside, ascii(inside))
-	}
-	return out
-}
-
-// ascii writes all but ASCII as JSON escapes, as Python does.
-func ascii(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		switch {
-		case r < 0x80:
-			b.WriteRune(r)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
-		default:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		}
-	}
-	return b.String()
+	return &Redactor{known: strings.NewReplacer(pairs...), cuts: newCuts(values), most: len(values[0])}
 }
 
 // String returns s without secrets.
 func (r *Redactor) String(s string) string {
 	if r.known != nil {
-		s = r.known.Replace(s)
+		s = r.cuts.redact(r.known.Replace(s))
 	}
 	if strings.Contains(s, "eyJ") {
 		s = jwt.ReplaceAllString(s, redacted)
+	}
+	for _, head := range encodedHeads {
+		if strings.Contains(s, head) {
+			s = encodedJWT.ReplaceAllString(s, redacted)
+		}
 	}
 	if strings.Contains(s, "://") && strings.Contains(s, "@") {
 		s = userinfo.ReplaceAllString(s, "://"+redacted+"@")

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -141,6 +142,37 @@ type wire struct {
 	reads  map[string]bool
 	// fault answers a request, or returns nil to let it pass; applied says that the request is carried out all the same.
 	fault func(*http.Request) (status int, applied bool)
+	// watches are the bodies of the watches under way; while cut is set there are none.
+	watches []io.Closer
+	cut     bool
+}
+
+// cutWatches ends every watch under way, and refuses others until mend.
+func (w *wire) cutWatches() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = true
+	for _, body := range w.watches {
+		_ = body.Close()
+	}
+	w.watches = nil
+}
+
+func (w *wire) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = false
+}
+
+// watched remembers the body of a watch, and reports whether there may be one.
+func (w *wire) watched(resp *http.Response) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cut {
+		return false
+	}
+	w.watches = append(w.watches, resp.Body)
+	return true
 }
 
 func (w *wire) wrap(next http.RoundTripper) http.RoundTripper {
@@ -148,6 +180,10 @@ func (w *wire) wrap(next http.RoundTripper) http.RoundTripper {
 		status, applied := w.see(req)
 		if status == 0 || applied {
 			resp, err := next.RoundTrip(req)
+			if err == nil && req.URL.Query().Has("watch") && !w.watched(resp) {
+				_ = resp.Body.Close()
+				return nil, errors.New("injected: the watch is cut")
+			}
 			if status == 0 || err != nil {
 				return resp, err
 			}

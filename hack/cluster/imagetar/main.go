@@ -17,9 +17,9 @@ import (
 
 // options is what the command line asks for.
 type options struct {
-	out, ref, from, user, workdir string
-	env, entrypoint               list
-	layers                        []v1.Layer
+	out, ref, from, user, workdir, arch string
+	env, entrypoint                     list
+	layers                              []v1.Layer
 }
 
 // quick, because the tars never leave the machine: size hardly matters, time does.
@@ -64,6 +64,7 @@ func parse(args []string) (*options, error) {
 	fs.StringVar(&o.ref, "ref", "", "the image's name and tag")
 	fs.StringVar(&o.from, "from", "", "tar file of an image to add to; empty starts from nothing")
 	fs.StringVar(&o.user, "user", "", "user the image runs as; empty keeps that of -from")
+	fs.StringVar(&o.arch, "arch", runtime.GOARCH, "the platform's architecture, as Go names it")
 	fs.StringVar(&o.workdir, "workdir", "", "working directory; empty keeps that of -from")
 	fs.Var(&o.env, "env", "K=V added to the environment; may be repeated")
 	fs.Var(&o.entrypoint, "entrypoint", "an argument of the entry point; may be repeated")
@@ -117,7 +118,7 @@ func build(o *options) (v1.Image, error) {
 	}
 	file = file.DeepCopy()
 	// An image that does not name these is not unpacked.
-	file.OS, file.Architecture = "linux", runtime.GOARCH
+	file.OS, file.Architecture = "linux", o.arch
 	file.Config.Env = append(file.Config.Env, o.env...)
 	if o.user != "" {
 		file.Config.User = o.user

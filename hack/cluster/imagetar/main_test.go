@@ -72,7 +72,7 @@ func TestImage(t *testing.T) {
 		"-user", "65532", "-env", "A=1", "-entrypoint", "/bin/run"}); err != nil {
 		t.Fatal(err)
 	}
-	img := read(t, "-ref", "localhost/top:1", "-from", base, "-dir", "/dbt/shop="+src, "-env", "B=2")
+	img := read(t, "-ref", "localhost/top:1", "-from", base, "-dir", "/dbt/shop="+src, "-env", "B=2", "-arch", "arm64")
 	if got, want := names(t, img), "drwxr-xr-x dbt/,drwxr-xr-x dbt/shop/,-rw-r--r-- dbt/shop/a,drwxr-xr-x dbt/shop/b/,-rwxr-xr-x dbt/shop/b/run"; got != want {
 		t.Errorf("layer of -dir: got %s, want %s", got, want)
 	}
@@ -81,7 +81,7 @@ func TestImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := file.Config
-	if len(file.RootFS.DiffIDs) != 2 || c.User != "65532" || strings.Join(c.Env, " ") != "A=1 B=2" || c.Entrypoint[0] != "/bin/run" || file.OS != "linux" {
+	if len(file.RootFS.DiffIDs) != 2 || c.User != "65532" || strings.Join(c.Env, " ") != "A=1 B=2" || c.Entrypoint[0] != "/bin/run" || file.OS != "linux" || file.Architecture != "arm64" {
 		t.Errorf("configuration: got %+v with %d layers", c, len(file.RootFS.DiffIDs))
 	}
 }
