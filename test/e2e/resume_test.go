@@ -2,14 +2,12 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/testutil/podkill"
 	"github.com/dbt-operator/dbt-operator/test/fixtures"
 )
 
@@ -58,29 +57,11 @@ func (d *database) made() map[string]time.Time {
 // pod's processes cannot be seen from here.
 func (w *world) killed(pod *corev1.Pod) {
 	w.Helper()
-	found := false
-	dirs, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
+	switch err := podkill.Kill(string(pod.UID)); {
+	case errors.Is(err, podkill.ErrNotSeen):
+		w.Skip(err)
+	case err != nil:
 		w.Fatal(err)
-	}
-	for _, dir := range dirs {
-		groups, _ := os.ReadFile(filepath.Join(dir, "cgroup"))
-		line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
-		if !strings.Contains(string(groups), "pod"+string(pod.UID)) || !strings.HasPrefix(string(line), "/dbt-operator/runner\x00run") {
-			continue
-		}
-		pid, err := strconv.Atoi(filepath.Base(dir))
-		if err != nil {
-			continue
-		}
-		// The first process of the container: the kernel ends the others with it.
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			w.Fatalf("killing the runner of pod %s: %v", pod.Name, err)
-		}
-		found = true
-	}
-	if !found {
-		w.Skip("the processes of the cluster's pods cannot be seen from here")
 	}
 }
 
