@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"unicode/utf16"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -20,6 +21,8 @@ import (
 type Redactor struct {
 	known *strings.Replacer
 	most  int // length of the longest known value
+	// learned knows the values that came up after this redactor was made.
+	learned atomic.Pointer[learned]
 }
 
 const (
@@ -105,6 +108,9 @@ func ascii(s string) string {
 func (r *Redactor) String(s string) string {
 	if r.known != nil {
 		s = r.known.Replace(s)
+	}
+	if l := r.learned.Load(); l != nil {
+		s = l.String(s)
 	}
 	if strings.Contains(s, "eyJ") {
 		s = jwt.ReplaceAllString(s, redacted)
