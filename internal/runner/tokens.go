@@ -144,8 +144,8 @@ func (t *tokens) files() []string {
 
 // expired says so, once for each value, when a token is no longer good: what the warehouse then says is hard to read.
 func (t *tokens) expired(name, value, why string, now time.Time) {
-	if end, ok := tokenExpiry(value); ok && now.After(end) && !t.warned[name+value] {
-		t.warned[name+value] = true
+	if end, ok := tokenExpiry(value); ok && now.After(end) && !t.warned[why+value] {
+		t.warned[why+value] = true
 		t.warn(fmt.Sprintf("The token %s of spec.tokens expired at %s and %s: new logins with it are refused", name, end.UTC().Format(time.RFC3339), why))
 	}
 }
