@@ -22,6 +22,7 @@ pgtoken_build() {
 # pam_service is the file in which PAM looks for the service that pg_hba.conf names. It knows no other place.
 pam_service() { printf /etc/pam.d/dbt-operator-%s "$MARK"; }
 
+# tokens_start follows postgres_start, which makes the folder of the sockets.
 tokens_start() {
 	local bin tools=$PG_RUN/pgtoken
 	bin=$(pg_bin)
