@@ -51,8 +51,8 @@ type Token struct {
 	// delivery is how dbt gets the token. The file is there in any case. File: nothing else, for adapters that are told
 	// the file's name and read it again. Env: dbt's process, and it alone, also has the value in the variable env names,
 	// as it was when the command began; so the run must have a timeoutSeconds of at most expirationSeconds. PGPassFile:
-	// for PostgreSQL and what speaks its protocol by libpq, version 14 or newer: PGPASSFILE names a password file that
-	// follows the token while dbt runs; the profile must give no password.
+	// for PostgreSQL by libpq: PGPASSFILE names a password file that follows the token while dbt runs; the profile's
+	// password must be empty. It does not do for dbt 2.0, which wants a password: use Env there.
 	// +optional
 	// +kubebuilder:default=File
 	Delivery TokenDelivery `json:"delivery,omitempty"`
