@@ -75,6 +75,10 @@ test-integration: deps $(GOTESTSUM) ## Run the tests against a real API server a
 test-e2e: deps $(GOTESTSUM) ## Run the tests on a real cluster with real dbt and PostgreSQL.
 	hack/test.sh e2e
 
+.PHONY: test-token-renewal
+test-token-renewal: ## Wait for kubelet to renew a token in the middle of a run, in the local cluster that is up (12 minutes).
+	eval "$$($(CLUSTER) env)" && E2E_TOKEN_RENEWAL=1 go test -count=1 -timeout 30m -v -run '^TestRenewedTokenKeepsWorking$$' ./test/e2e
+
 .PHONY: fuzz
 fuzz: $(GOTESTSUM) ## Fuzz every parser of foreign bytes, FUZZTIME (200000x) inputs each.
 	FUZZTIME=$(FUZZTIME) hack/test.sh fuzz

@@ -71,7 +71,7 @@ fuzz() {
   local file target status=0
   while IFS=: read -r file target; do
     go test -json -run '^$' -fuzz "^$target\$" -fuzztime "$FUZZTIME" -fuzzminimizetime 10x "./$(dirname "$file")" || status=1
-  done < <(grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' api internal cmd | sed 's/func //' | sort)
+  done < <(grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' api internal cmd test | sed 's/func //' | sort)
   return "$status"
 }
 

@@ -48,6 +48,10 @@ type DbtProjectList struct {
 // DbtProjectSpec is what to run, on what, and as whom.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.env) || self.env.all(e, !(e.name in ['AWS_ROLE_ARN', 'AWS_WEB_IDENTITY_TOKEN_FILE', 'AWS_ROLE_SESSION_NAME'])) || (has(self.tokens) && self.tokens.exists(t, t.audience == 'sts.amazonaws.com'))",message="env names an AWS identity variable (AWS_ROLE_ARN, AWS_WEB_IDENTITY_TOKEN_FILE or AWS_ROLE_SESSION_NAME), but no entry of tokens has the audience sts.amazonaws.com: add that token, or remove the variable"
+// +kubebuilder:validation:XValidation:rule="!has(self.tokens) || self.tokens.filter(t, has(t.delivery) && t.delivery == 'PGPassFile').size() <= 1",message="only one entry of tokens can have delivery PGPassFile: libpq reads one password file"
+// +kubebuilder:validation:XValidation:rule="!has(self.tokens) || !self.tokens.exists(t, has(t.delivery) && t.delivery == 'PGPassFile') || ((!has(self.env) || self.env.all(e, !(e.name in ['PGPASSFILE', 'PGPASSWORD']))) && self.tokens.all(t, !has(t.env) || !(t.env in ['PGPASSFILE', 'PGPASSWORD'])))",message="env or a token sets PGPASSFILE or PGPASSWORD, beside a token with delivery PGPassFile that is in their place: remove the variable, or the delivery"
+// +kubebuilder:validation:XValidation:rule="!has(self.tokens) || !has(self.env) || self.tokens.all(t, !has(t.env) || self.env.all(e, e.name != t.env))",message="env sets a variable that an entry of tokens is delivered in: remove one of them, or give one another name"
+// +kubebuilder:validation:XValidation:rule="!has(self.tokens) || !has(self.runDefaults) || !has(self.runDefaults.timeoutSeconds) || self.tokens.all(t, !has(t.env) || (has(t.expirationSeconds) ? t.expirationSeconds : 3600) >= self.runDefaults.timeoutSeconds)",message="a token with delivery Env is given once and must last as long as the run: expirationSeconds must be at least runDefaults.timeoutSeconds; raise it, lower the timeout, or use a delivery that follows the renewed token"
 type DbtProjectSpec struct {
 	// source is where the dbt project comes from: exactly one of git, configMap and image.
 	// +required
@@ -116,11 +120,13 @@ type DbtProjectSpec struct {
 	ServiceAccountName string `json:"serviceAccountName,omitempty"`
 
 	// tokens are short-lived service-account tokens, one file each at
-	// /var/run/secrets/dbtoperator.dev/tokens/<name>, made by kubelet for this pod alone and renewed by it. At most 8.
+	// /var/run/secrets/dbtoperator.dev/tokens/<name>, made by kubelet for this pod alone and renewed by it. At most 8, and
+	// at most one with delivery PGPassFile.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.env) || self.exists_one(u, has(u.env) && u.env == t.env))",message="two entries of tokens have the same env: give each a variable of its own"
 	Tokens []Token `json:"tokens,omitempty"`
 
 	// volumes are further files of the dbt container: key files, a DuckDB database. A closed list of kinds; host paths

@@ -65,6 +65,8 @@ type DbtRunList struct {
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.projectRef) ? 1 : 0) + (has(self.project) ? 1 : 0) == 1",message="exactly one of projectRef and project must be set"
 // +kubebuilder:validation:XValidation:rule="!has(self.project) || !has(self.project.requestedBy)",message="project.requestedBy is the author of a DbtProject, and an inline project has none of its own: remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.project) || !has(self.project.tokens) || !has(self.timeoutSeconds) || self.project.tokens.all(t, !has(t.env) || (has(t.expirationSeconds) ? t.expirationSeconds : 3600) >= self.timeoutSeconds)",message="a token with delivery Env is given once and must last as long as the run: expirationSeconds must be at least timeoutSeconds; raise it, lower the timeout, or use a delivery that follows the renewed token"
+// +kubebuilder:validation:XValidation:rule="!has(self.project) || !has(self.project.tokens) || has(self.timeoutSeconds) || (has(self.project.runDefaults) && has(self.project.runDefaults.timeoutSeconds)) || self.project.tokens.all(t, !has(t.env))",message="a token with delivery Env is given once and must last as long as the run, and this run has no bound: set timeoutSeconds, at most the token's expirationSeconds"
 type DbtRunSpec struct {
 	// projectRef names the DbtProject to run, in this namespace. Exactly one of projectRef and project is set.
 	// Immutable.

@@ -5,7 +5,25 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
+// TokenDelivery is how dbt gets a token.
+//
+// +kubebuilder:validation:Enum=File;Env;PGPassFile
+type TokenDelivery string
+
+// Token deliveries.
+const (
+	// TokenFile leaves the token in its file, for adapters that read it again when they need it.
+	TokenFile TokenDelivery = "File"
+	// TokenEnv gives the token's value in a variable of dbt's process.
+	TokenEnv TokenDelivery = "Env"
+	// TokenPGPassFile keeps a libpq password file in step with the token.
+	TokenPGPassFile TokenDelivery = "PGPassFile"
+)
+
 // Token is one short-lived service-account token.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.delivery) && self.delivery == 'Env') == has(self.env)",message="env names the variable of a token with delivery Env: set both or neither"
+// +kubebuilder:validation:XValidation:rule="!has(self.host) || (has(self.delivery) && self.delivery == 'PGPassFile')",message="host belongs to a token with delivery PGPassFile: set that, or remove host"
 type Token struct {
 	// name is the token's file name under /var/run/secrets/dbtoperator.dev/tokens. At most 63 characters: lower-case
 	// letters, digits and dashes.
@@ -22,13 +40,41 @@ type Token struct {
 	Audience string `json:"audience,omitempty"`
 
 	// expirationSeconds is the token's lifetime; kubelet renews the file before it ends. 600 to 86400. 3607 is refused:
-	// API servers extend tokens of that length to a year.
+	// API servers extend tokens of that length to a year. With delivery Env, at least the run's timeoutSeconds.
 	// +optional
 	// +kubebuilder:default=3600
 	// +kubebuilder:validation:Minimum=600
 	// +kubebuilder:validation:Maximum=86400
 	// +kubebuilder:validation:XValidation:rule="self != 3607",message="expirationSeconds must not be 3607: API servers extend tokens of that length to a year"
 	ExpirationSeconds *int64 `json:"expirationSeconds,omitempty"`
+
+	// delivery is how dbt gets the token. The file is there in any case. File: nothing else, for adapters that are told
+	// the file's name and read it again. Env: dbt's process, and it alone, also has the value in the variable env names,
+	// as it was when the command began; so the run must have a timeoutSeconds of at most expirationSeconds. PGPassFile:
+	// for PostgreSQL by libpq: PGPASSFILE names a password file that follows the token while dbt runs; the profile's
+	// password must be empty. It does not do for dbt 2.0, which wants a password: use Env there.
+	// +optional
+	// +kubebuilder:default=File
+	Delivery TokenDelivery `json:"delivery,omitempty"`
+
+	// env is the variable that holds the token's value, with delivery Env alone. A name whose value profiles.yml reads,
+	// such as DBT_ENV_SECRET_TOKEN. At most 128 characters: letters, digits and underscores, and no name the operator
+	// owns (see the project's env), nor one that env sets, nor one of another token.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z_][A-Za-z0-9_]*$')",message="env must be letters, digits and underscores, and must not begin with a digit"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('LD_') && !self.startsWith('PYTHON') && !self.startsWith('DBT_LOG_') && !self.startsWith('DBT_ENGINE_LOG_') && !self.startsWith('DBT_OPERATOR_') && !(self in ['HOME', 'PATH', 'TMPDIR', 'DBT_PROFILES_DIR', 'DBT_PROJECT_DIR', 'DBT_TARGET_PATH', 'DBT_SCHEDULED_TIME', 'DBT_ENGINE_PROFILES_DIR', 'DBT_ENGINE_PROJECT_DIR', 'DBT_ENGINE_TARGET_PATH', 'DBT_ENGINE_SCHEDULED_TIME']) && !self.startsWith('DBT_ENV_CUSTOM_ENV_') && !(self in ['AWS_ROLE_ARN', 'AWS_WEB_IDENTITY_TOKEN_FILE', 'AWS_ROLE_SESSION_NAME'])",message="env is a name the operator owns (LD_*, PYTHON*, HOME, PATH, TMPDIR, DBT_PROFILES_DIR, DBT_PROJECT_DIR, DBT_TARGET_PATH, DBT_LOG_*, DBT_SCHEDULED_TIME, the same behind DBT_ENGINE_, DBT_OPERATOR_*), or one that is no place for a token (DBT_ENV_CUSTOM_ENV_*, AWS_ROLE_ARN, AWS_WEB_IDENTITY_TOKEN_FILE, AWS_ROLE_SESSION_NAME): use another, such as DBT_ENV_SECRET_TOKEN"
+	Env string `json:"env,omitempty"`
+
+	// host is the only server that gets the token out of the password file, with delivery PGPassFile alone: the host as
+	// the profile writes it. Unset: any server that the profile gives no password for. At most 253 characters, no white
+	// space.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9]([A-Za-z0-9.:_-]*[A-Za-z0-9])?$')",message="host must be a host name or an address, as the profile writes it"
+	Host string `json:"host,omitempty"`
 }
 
 // Volume is a volume and where dbt's container sees it.

@@ -26,6 +26,7 @@ func Project(spec *v1alpha1.DbtProjectSpec) error {
 		}
 	}
 	errs = append(errs, unions(spec)...)
+	errs = append(errs, tokens(spec)...)
 	seen := map[string]string{}
 	for _, v := range spec.Volumes {
 		if other, taken := seen[v.MountPath]; taken {
@@ -79,6 +80,7 @@ func Run(spec *v1alpha1.DbtRunSpec, project *v1alpha1.DbtProjectSpec) ([][]strin
 	if err := Project(project); err != nil {
 		errs = append(errs, err)
 	}
+	errs = append(errs, lasting(spec, project)...)
 	if spec.Revision != "" && project.Source.Git == nil {
 		errs = append(errs, errors.New("spec.revision: set, but the project's source is not git: remove it, or use a project with spec.source.git"))
 	}

@@ -18,6 +18,11 @@ func TestProject(t *testing.T) {
 	volume := func(name string) v1alpha1.Volume {
 		return v1alpha1.Volume{Name: name, MountPath: "/data", Secret: &v1alpha1.LocalObjectReference{Name: "s"}}
 	}
+	token := func(name string, by v1alpha1.TokenDelivery, env string) v1alpha1.Token {
+		return v1alpha1.Token{Name: name, Audience: "warehouse", Delivery: by, Env: env}
+	}
+	hosted := token("a", v1alpha1.TokenFile, "")
+	hosted.Host = "postgres"
 	prefixed, none, profiles := project(), project(), project()
 	prefixed.Spec.EnvFrom = []corev1.EnvFromSource{{Prefix: "LD_"}}
 	none.Spec.Source = v1alpha1.Source{}
@@ -32,6 +37,20 @@ func TestProject(t *testing.T) {
 		"two at once":     {"a line for each", project().Env("HOME", "x").Env("PATH", "x"), []string{"spec.env[HOME]", "spec.env[PATH]"}},
 		"AWS":             {"another identity", project().Env("AWS_ROLE_ARN", "x"), []string{"spec.env[AWS_ROLE_ARN]: found without a token for sts.amazonaws.com"}},
 		"AWS with token":  {"its own identity", project().Env("AWS_ROLE_ARN", "x").Token("aws", "sts.amazonaws.com", 3600), nil},
+		"tokens":          {"one of each kind", project().TokenBy(token("a", v1alpha1.TokenEnv, "A")).TokenBy(token("b", v1alpha1.TokenPGPassFile, "")).TokenBy(token("c", v1alpha1.TokenFile, "")).TokenBy(token("d", "", "")), nil},
+		"env, no name":    {"where to", project().TokenBy(token("a", v1alpha1.TokenEnv, "")), []string{"spec.tokens[a]: env names the variable of a token with delivery Env"}},
+		"name, no env":    {"which delivery", project().TokenBy(token("a", "", "A")), []string{"spec.tokens[a]: env names the variable of a token with delivery Env"}},
+		"host of a file":  {"it would say nothing", project().TokenBy(hosted), []string{"spec.tokens[a].host: set, but the delivery is not PGPassFile"}},
+		"a year":          {"stored before the rule", project().Token("a", "b", 3607), []string{"spec.tokens[a].expirationSeconds: must not be 3607"}},
+		"reserved token":  {"input 18, by a token", project().TokenBy(token("a", v1alpha1.TokenEnv, "DBT_ENGINE_LOG_PATH")), []string{"spec.tokens[a].env: the operator owns DBT_ENGINE_LOG_PATH"}},
+		"in artifacts":    {"dbt writes these everywhere", project().TokenBy(token("a", v1alpha1.TokenEnv, "DBT_ENV_CUSTOM_ENV_X")), []string{"spec.tokens[a].env: DBT_ENV_CUSTOM_ENV_X is no place for a token"}},
+		"as a role":       {"it names an identity", project().TokenBy(token("a", v1alpha1.TokenEnv, "AWS_ROLE_ARN")), []string{"spec.tokens[a].env: AWS_ROLE_ARN is no place"}},
+		"env twice":       {"which one", project().TokenBy(token("a", v1alpha1.TokenEnv, "A")).TokenBy(token("b", v1alpha1.TokenEnv, "A")), []string{"spec.tokens[b].env: A is set by spec.tokens[a] as well"}},
+		"env and token":   {"which one", project().Env("A", "x").TokenBy(token("a", v1alpha1.TokenEnv, "A")), []string{"spec.tokens[a].env: A is set by spec.env as well"}},
+		"two files":       {"libpq reads one", project().TokenBy(token("a", v1alpha1.TokenPGPassFile, "")).TokenBy(token("b", v1alpha1.TokenPGPassFile, "")), []string{"spec.tokens[b].delivery: PGPassFile is the delivery of token a already"}},
+		"another file":    {"libpq reads one", project().Env("PGPASSFILE", "/x").TokenBy(token("a", v1alpha1.TokenPGPassFile, "")), []string{"spec.tokens[a].delivery: PGPassFile is in place of PGPASSFILE, which spec.env sets"}},
+		"a password":      {"libpq prefers it", project().TokenBy(token("b", v1alpha1.TokenEnv, "PGPASSWORD")).TokenBy(token("a", v1alpha1.TokenPGPassFile, "")), []string{"spec.tokens[a].delivery: PGPassFile is in place of PGPASSWORD, which spec.tokens[b] sets"}},
+		"only a password": {"for engines that read no password file", project().TokenBy(token("b", v1alpha1.TokenEnv, "PGPASSWORD")), nil},
 		"prefix":          {"names made by a prefix", prefixed, []string{`the prefix "LD_" makes names the operator owns`}},
 		"same folder":     {"which one", project().Volume(volume("a")).Volume(volume("b")), []string{"spec.volumes[b].mountPath: /data is taken by volume a"}},
 		"no source":       {"stored before the rule", none, []string{"spec.source: exactly one of"}},
@@ -55,6 +74,9 @@ func TestProject(t *testing.T) {
 func TestRun(t *testing.T) {
 	project := testutil.MakeDbtProject("shop")
 	run := func() *testutil.RunWrapper { return testutil.MakeDbtRun("r").Project("shop") }
+	bounded := func(seconds int64) *testutil.ProjectWrapper {
+		return testutil.MakeDbtProject("shop").TokenBy(v1alpha1.Token{Name: "wh", Audience: "a", ExpirationSeconds: testutil.Ptr(seconds), Delivery: v1alpha1.TokenEnv, Env: "T"})
+	}
 	for name, c := range map[string]struct {
 		reason  string
 		run     *testutil.RunWrapper
@@ -67,7 +89,15 @@ func TestRun(t *testing.T) {
 		"bad one":         {"named by its place", run().Command("seed", "x"), project, nil, `spec.commands[1]: found "x"`},
 		"revision":        {"of a baked project", run().Revision("refs/heads/x"), project, nil, "spec.revision: set, but the project's source is not git"},
 		"revision of git": {"what it is for", run().Revision("refs/heads/x"), testutil.MakeDbtProject("shop").Git("https://example.com/x"), [][]string{{"build"}}, ""},
-		"bad project":     {"the project's fault is the run's", run(), testutil.MakeDbtProject("shop").Env("HOME", "x"), nil, "spec.env[HOME]"},
+		"token lasts":     {"to the second", run().Timeout(600), bounded(600), [][]string{{"build"}}, ""},
+		"token too short": {"it is given once", run().Timeout(601), bounded(600), nil, "spec.timeoutSeconds: found 601, but the project's spec.tokens[wh] is given once (delivery Env) and must last as long as the run: set it to at most 600"},
+		"token by default": {"the project's bound is the run's", run(), bounded(600).Defaults(v1alpha1.RunDefaults{TimeoutSeconds: testutil.Ptr[int64](3600)}), nil,
+			"the project's spec.runDefaults.timeoutSeconds: found 3600, but the project's spec.tokens[wh]"},
+		"own before default": {"the run's own bound counts", run().Timeout(500), bounded(600).Defaults(v1alpha1.RunDefaults{TimeoutSeconds: testutil.Ptr[int64](3600)}), [][]string{{"build"}}, ""},
+		"no bound":           {"no token lasts for ever", run(), bounded(86400), nil, "spec.timeoutSeconds: unset, and so is the project's spec.runDefaults.timeoutSeconds, but the project's spec.tokens[wh] is given once (delivery Env)"},
+		"default lifetime":   {"no API server defaulted it", run().Timeout(3601), testutil.MakeDbtProject("shop").TokenBy(v1alpha1.Token{Name: "wh", Audience: "a", Delivery: v1alpha1.TokenEnv, Env: "T"}), nil, "set it to at most 3600"},
+		"renewed":            {"a file follows", run(), testutil.MakeDbtProject("shop").TokenBy(v1alpha1.Token{Name: "wh", Audience: "a", Delivery: v1alpha1.TokenPGPassFile}), [][]string{{"build"}}, ""},
+		"bad project":        {"the project's fault is the run's", run(), testutil.MakeDbtProject("shop").Env("HOME", "x"), nil, "spec.env[HOME]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := admission.Run(&c.run.Spec, &c.project.Spec)

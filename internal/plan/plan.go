@@ -58,6 +58,8 @@ type Plan struct {
 	LogFormat string `json:"logFormat,omitempty"`
 	// GracePeriodSeconds is how long the pod has between TERM and KILL.
 	GracePeriodSeconds int64 `json:"gracePeriodSeconds,omitempty"`
+	// Tokens are the projected tokens that dbt gets otherwise than as a file of TokensDir alone. Never their values.
+	Tokens []Token `json:"tokens,omitempty"`
 	// Collector is where the run's journal, log and artifacts go; nil when the operator keeps none.
 	Collector *Collector `json:"collector,omitempty"`
 	// RetryNodes says how often, and after how many seconds, nodes that failed are run again in the same pod.
@@ -66,6 +68,22 @@ type Plan struct {
 	ResumeFrom bool `json:"resumeFrom,omitempty"`
 	// SecretEnv names the variables whose values are redacted from everything the pod prints or reports.
 	SecretEnv []string `json:"secretEnv,omitempty"`
+}
+
+// Token is a projected token that the runner hands on. Exactly one of Env and PGPass is set.
+type Token struct {
+	// Name is the token's file in TokensDir.
+	Name string `json:"name"`
+	// Env is the variable of dbt's process that gets the value.
+	Env string `json:"env,omitempty"`
+	// PGPass asks for a libpq password file that follows the token.
+	PGPass *PGPass `json:"pgPass,omitempty"`
+}
+
+// PGPass says whom the password file is for.
+type PGPass struct {
+	// Host is the only server that gets the token, as the profile writes it; empty means any.
+	Host string `json:"host,omitempty"`
 }
 
 // Collector is how a pod reaches the operator's collector.

@@ -160,6 +160,7 @@ func planOf(run *v1alpha1.DbtRun, r *Resolved, opts Options) (plan.Plan, error) 
 		LogFormat:          string(r.Project.LogFormat),
 		GracePeriodSeconds: r.GracePeriod,
 		SecretEnv:          secretEnv(r.Project.Env),
+		Tokens:             handedOn(r.Project.Tokens),
 		Collector:          opts.Collector,
 		RetryNodes:         r.RetryNodes,
 		ResumeFrom:         run.Spec.ResumeFrom != nil,

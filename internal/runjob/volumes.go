@@ -141,6 +141,21 @@ func tokensVolume(tokens []v1alpha1.Token) corev1.Volume {
 	return corev1.Volume{Name: volumeTokens, VolumeSource: corev1.VolumeSource{Projected: src}}
 }
 
+// handedOn returns the tokens that the runner gives dbt otherwise than by their files. It names them; their values are
+// known in the pod alone.
+func handedOn(tokens []v1alpha1.Token) []plan.Token {
+	var out []plan.Token
+	for _, t := range tokens {
+		switch t.Delivery {
+		case v1alpha1.TokenEnv:
+			out = append(out, plan.Token{Name: t.Name, Env: t.Env})
+		case v1alpha1.TokenPGPassFile:
+			out = append(out, plan.Token{Name: t.Name, PGPass: &plan.PGPass{Host: t.Host}})
+		}
+	}
+	return out
+}
+
 // collectorVolume holds the pod's token for the collector: of an audience of its own, so that it is good for nothing else.
 func collectorVolume() corev1.Volume {
 	return corev1.Volume{Name: volumeCollector, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{

@@ -156,9 +156,13 @@ func (r *Runner) spawn(ctx context.Context, p project, words []string, observe f
 		stderr.add(clean)
 		r.print.line("error", clean)
 	}}
+	given, err := r.tokens.environment()
+	if err != nil {
+		return e, &stopped{journal.DbtError, err.Error()}
+	}
 	before := oomKills(r.paths.Root)
 	e.Exit, err = process{
-		path: path, args: args, env: environment(r.environ, r.folders, r.plan.Run), dir: r.folders.empty(),
+		path: path, args: args, env: environment(r.environ, r.folders, r.plan.Run, given), dir: r.folders.empty(),
 		stdout: out, stderr: errs, grace: r.grace(),
 	}.run(ctx)
 	out.Close()

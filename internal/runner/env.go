@@ -38,11 +38,23 @@ var owned = []string{
 	"DBT_SEND_ANONYMOUS_USAGE_STATS", "DBT_USE_COLORS", "DBT_USE_COLORS_FILE", "PYTHONDONTWRITEBYTECODE", "PYTHON_DOTENV_DISABLED", "RUST_BACKTRACE",
 }
 
-// environment returns dbt's environment: the container's, without what the operator owns, and with folders of the run
-// and its identity. dbt repeats variables that begin with DBT_ENV_CUSTOM_ENV_ in each event and in its artifacts.
-func environment(container []string, f folders, id plan.Identity) []string {
+// pgpass is the libpq password file that follows a token.
+func (f folders) pgpass() string { return filepath.Join(f.workspace, "pgpass") }
+
+// environment returns dbt's environment: the container's, without what the operator owns, with folders of the run, its
+// identity, and the variables that tokens are handed on in. dbt repeats variables that begin with DBT_ENV_CUSTOM_ENV_ in
+// each event and in its artifacts.
+func environment(container []string, f folders, id plan.Identity, tokens []string) []string {
+	application := "PGAPPNAME=dbt/" + id.UID
 	env := slices.DeleteFunc(slices.Clone(container), func(e string) bool {
 		name, _, _ := strings.Cut(e, "=")
+		if name == "PGAPPNAME" {
+			application = e
+			return true
+		}
+		if slices.ContainsFunc(tokens, func(t string) bool { return replaces(t, name) }) {
+			return true
+		}
 		// dbt takes each of its variables under a second name too, since 1.11.
 		if rest, second := strings.CutPrefix(name, "DBT_ENGINE_"); second {
 			name = "DBT_" + rest
@@ -52,7 +64,10 @@ func environment(container []string, f folders, id plan.Identity) []string {
 	if id.ScheduledTime != "" {
 		env = append(env, "DBT_SCHEDULED_TIME="+id.ScheduledTime)
 	}
+	env = append(env, tokens...)
 	return append(env,
+		// What libpq says of itself when the profile has it say nothing: so the database's log knows the run.
+		application,
 		"HOME="+f.home(),
 		"TMPDIR=/tmp",
 		"DBT_TARGET_PATH="+f.target(),
@@ -69,6 +84,13 @@ func environment(container []string, f folders, id plan.Identity) []string {
 		"DBT_ENV_CUSTOM_ENV_RUN_PROJECT="+id.Project,
 		"DBT_ENV_CUSTOM_ENV_RUN_REQUESTED_BY="+id.RequestedBy,
 	)
+}
+
+// replaces reports whether the variable t, NAME=value, takes the place of the variable called name. libpq looks into
+// PGPASSWORD before it opens a password file.
+func replaces(t, name string) bool {
+	set, _, _ := strings.Cut(t, "=")
+	return set == name || set == "PGPASSFILE" && name == "PGPASSWORD"
 }
 
 // parseOOMKills reads the counter oom_kill of memory.events or memory.oom_control.

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -18,6 +19,8 @@ type Redactor struct {
 	known *strings.Replacer
 	cuts  cuts
 	most  int // length of the longest known value
+	// learned knows the values that came up after this redactor was made.
+	learned atomic.Pointer[learned]
 }
 
 const (
@@ -69,6 +72,9 @@ func NewRedactor(secrets []string) *Redactor {
 func (r *Redactor) String(s string) string {
 	if r.known != nil {
 		s = r.cuts.redact(r.known.Replace(s))
+	}
+	if l := r.learned.Load(); l != nil {
+		s = l.String(s)
 	}
 	if strings.Contains(s, "eyJ") {
 		s = jwt.ReplaceAllString(s, redacted)

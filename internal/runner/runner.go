@@ -53,6 +53,7 @@ type Runner struct {
 	after   func(d time.Duration) <-chan time.Time
 	jitter  func() float64
 	redact  *Redactor
+	tokens  *tokens
 	print   *printer
 	record  *dbt.Recorder
 
@@ -154,6 +155,11 @@ func (r *Runner) work(ctx context.Context) error {
 	if r.plan.ProfilesDir == "" {
 		r.learnSecrets(p.Dir)
 	}
+	stop, err := r.follow(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	if p, err = r.ready(ctx, p); err != nil {
 		return err
 	}

@@ -113,6 +113,12 @@ func (w *ProjectWrapper) Token(name, audience string, seconds int64) *ProjectWra
 	return w
 }
 
+// TokenBy adds a projected token as it is.
+func (w *ProjectWrapper) TokenBy(t v1alpha1.Token) *ProjectWrapper {
+	w.Spec.Tokens = append(w.Spec.Tokens, t)
+	return w
+}
+
 // Volume adds a volume.
 func (w *ProjectWrapper) Volume(v v1alpha1.Volume) *ProjectWrapper {
 	w.Spec.Volumes = append(w.Spec.Volumes, v)

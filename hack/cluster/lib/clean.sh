@@ -12,6 +12,8 @@ own_clean() {
 	shims_remove
 	cgroup_remove
 	stop postgres INT 10
+	stop postgres-tokens INT 10
+	rm -f "$(pam_service)"
 	mounts_remove
 	network_remove
 	host_sysctls_restore

@@ -111,3 +111,5 @@ logs_external() { fail "the cluster of KUBECONFIG=${KUBECONFIG:-} is not ours; i
 env_external() { printf 'export KUBECONFIG=%q\n' "$KUBECONFIG"; }
 restart_kind() { fail "restart: only a cluster of its own has parts that can be restarted"; }
 restart_external() { fail "restart: only a cluster of its own has parts that can be restarted"; }
+grant_kind() { fail "grant: only a cluster of its own has a PostgreSQL that takes tokens"; }
+grant_external() { fail "grant: only a cluster of its own has a PostgreSQL that takes tokens"; }

@@ -1,6 +1,6 @@
 # The own cluster's commands, in the order in which things come up.
 
-DAEMONS=(etcd apiserver controller-manager scheduler containerd kubelet proxy coredns postgres)
+DAEMONS=(etcd apiserver controller-manager scheduler containerd kubelet proxy coredns postgres postgres-tokens)
 
 own_running() {
 	local name
@@ -46,6 +46,7 @@ own_start() {
 	etcd_start
 	containerd_start
 	postgres_start
+	tokens_start
 	apiserver_start
 	cp "$STATE/pki/admin.kubeconfig" "$OUR_KUBECONFIG"
 	chmod 600 "$OUR_KUBECONFIG"
@@ -66,6 +67,7 @@ own_start() {
 	coredns_start
 	await postgres 30 postgres_psql -d postgres -c 'select 1'
 	postgres_prepare
+	tokens_prepare
 	await kubelet 90 node_ready
 	await controller-manager 30 kubectl_admin -n default get serviceaccount default
 	printf own >"$STATE/provider"
@@ -80,6 +82,7 @@ own_ports() {
 	remember APISERVER_PORT "$(free_port "$HOST_IP" 6443)"
 	remember KUBELET_PORT "$(free_port "$HOST_IP" 10250)"
 	remember POSTGRES_PORT "$(free_port "$HOST_IP" 15432)"
+	remember TOKENS_PORT "$(free_port "$HOST_IP" $((POSTGRES_PORT + 1)))"
 	remember DNS_PORT "$(free_port "$HOST_IP" 10053)"
 	remember ETCD_PORT "$(free_port 127.0.0.1 12379)"
 	remember ETCD_PEER_PORT "$(free_port 127.0.0.1 $((ETCD_PORT + 1)))"
@@ -120,6 +123,7 @@ status_own() {
 		fi
 	done
 	printf '%-20s %s\n' "API server" "https://$HOST_IP:$APISERVER_PORT" PostgreSQL "$HOST_IP:$POSTGRES_PORT, in the cluster postgres.warehouse.svc:5432 (dbt/dbt, database warehouse)" \
+		"PostgreSQL, tokens" "$HOST_IP:$TOKENS_PORT, in the cluster postgres-tokens.warehouse.svc:5432 (role shop for granted accounts, audience $TOKEN_AUDIENCE)" \
 		kubeconfig "$OUR_KUBECONFIG"
 	kubectl_admin get nodes || ok=1
 	return $ok
@@ -153,6 +157,7 @@ env_own() {
 	printf 'export KUBECONFIG=%q\n' "$OUR_KUBECONFIG"
 	printf 'export PATH=%q:"$PATH"\n' "$BIN"
 	printf 'export CLUSTER_POSTGRES=%q\n' "$HOST_IP:$POSTGRES_PORT"
+	printf 'export CLUSTER_POSTGRES_TOKENS=%q\n' "$HOST_IP:$TOKENS_PORT"
 }
 
 images_own() { images_build "$@"; }

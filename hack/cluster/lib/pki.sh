@@ -8,6 +8,7 @@ pki_make() {
 	local local_names=DNS:localhost,IP:127.0.0.1,IP:$HOST_IP
 	certificate apiserver /CN=kube-apiserver "$local_names,IP:10.96.0.1,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local"
 	certificate kubelet-serving "/CN=$NODE" "DNS:$NODE,$local_names"
+	certificate postgres-tokens /CN=postgres-tokens "DNS:postgres-tokens.warehouse.svc,$local_names"
 	quietly "$STATE/log/pki.log" openssl genrsa -out "$STATE/pki/service-accounts.key" 2048
 	quietly "$STATE/log/pki.log" openssl rsa -in "$STATE/pki/service-accounts.key" -pubout -out "$STATE/pki/service-accounts.pub"
 	identity admin /O=system:masters/CN=admin

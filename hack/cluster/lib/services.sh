@@ -1,5 +1,5 @@
 # What the cluster offers its pods: names (CoreDNS) and a warehouse (PostgreSQL). Both run on the host, bound to the
-# bridge's address, behind Services without a selector, so that neither needs an image.
+# bridge's address, behind Services without a selector, so that neither needs an image. tokens.sh has a second warehouse.
 
 coredns_start() {
 	cat >"$STATE/Corefile" <<-T
@@ -20,7 +20,7 @@ coredns_start() {
 # services_apply makes the namespace, the Services and the addresses behind them, and volumes.
 services_apply() {
 	mkdir -p "$STATE"/volumes/{1,2,3,4}
-	sed -e "s/HOST_IP/$HOST_IP/; s/DNS_PORT/$DNS_PORT/; s/POSTGRES_PORT/$POSTGRES_PORT/; s|VOLUMES|$STATE/volumes|" "$HACK_CLUSTER/manifests/own.yaml" |
+	sed -e "s/HOST_IP/$HOST_IP/; s/DNS_PORT/$DNS_PORT/; s/POSTGRES_PORT/$POSTGRES_PORT/; s/TOKENS_PORT/$TOKENS_PORT/; s|VOLUMES|$STATE/volumes|" "$HACK_CLUSTER/manifests/own.yaml" |
 		kubectl_admin apply --server-side -f - >>"$STATE/log/kubectl.log"
 }
 
