@@ -164,5 +164,8 @@ verify: ## Check that generated files, formatting and rules are in order; leaves
 $(TOOLS)/versitygw: hack/tools/versitygw/go.mod hack/tools/versitygw/go.sum
 	hack/tool.sh versitygw
 
+$(TOOLS)/dex: hack/tools/dex/go.mod hack/tools/dex/go.sum
+	hack/tool.sh dex
+
 $(TOOLS)/%: hack/tools/go.mod hack/tools/go.sum
 	hack/tool.sh $*

@@ -14,10 +14,12 @@ declare -A package=(
   [kustomize]=sigs.k8s.io/kustomize/kustomize/v5
   [govulncheck]=golang.org/x/vuln/cmd/govulncheck
   [versitygw]=github.com/versity/versitygw/cmd/versitygw
+  [dex]=github.com/dexidp/dex/cmd/dex
 )
 # What would raise the versions that other tools are built from.
 declare -A module=(
   [versitygw]=hack/tools/versitygw
+  [dex]=hack/tools/dex
 )
 
 [ $# -gt 0 ] || set -- "${!package[@]}"
