@@ -31,7 +31,7 @@ prepare_level() {
   case $1 in
     integration)
       [ -n "${KUBEBUILDER_ASSETS:-}" ] || hack/cluster/cluster binaries >&2
-      make --no-print-directory "$PWD/bin/tools/versitygw" >&2
+      make --no-print-directory "$PWD/bin/tools/versitygw" "$PWD/bin/tools/dex" >&2
       ;;
     e2e)
       if ! hack/cluster/cluster status >/dev/null 2>&1; then
@@ -45,9 +45,9 @@ prepare_level() {
 
 run_level() {
   case $1 in
-    unit) go list ./... | grep -vE '/test/(integration|s3|e2e|bench)(/|$)' | xargs go test -json ;;
+    unit) go list ./... | grep -vE '/test/(integration|s3|gate|oidc|e2e|bench)(/|$)' | xargs go test -json ;;
     fuzz) fuzz ;;
-    integration) go test -json -count=1 ./test/integration/... ./test/s3/... ;;
+    integration) go test -json -count=1 ./test/integration/... ./test/s3/... ./test/gate/... ./test/oidc/... ;;
     e2e)
       eval "$(hack/cluster/cluster env)"
       # Each test waits with deadlines of its own; this one is for a test that hangs all the same.
