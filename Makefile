@@ -127,6 +127,7 @@ undeploy: ## Remove the operator, its CRDs, and with them all projects and runs,
 install: ## Install the CRDs alone into the local cluster, for `make run`.
 	eval "$$($(CLUSTER) env)" && kubectl apply -k config/crd
 
+# With the policies in the cluster, the runs of schedules are refused: the manager is not the operator's account here.
 .PHONY: run
 run: install ## Run the manager here, against the local cluster (its Deployment must not run beside it).
 	eval "$$($(CLUSTER) env)" && go run ./cmd/manager --runner-image=localhost/dbt-operator:dev --runner-delivery=image-volume --metrics-bind-address=0

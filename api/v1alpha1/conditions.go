@@ -12,6 +12,9 @@ const (
 	ConditionStalled     = "Stalled"
 	// ConditionLastRunSucceeded is how the newest run of a DbtSchedule that ended did.
 	ConditionLastRunSucceeded = "LastRunSucceeded"
+	// ConditionAuthorized says of a DbtSchedule whether its author may run what it runs, as found when it was last asked:
+	// before each firing, and after each change of the spec.
+	ConditionAuthorized = "Authorized"
 	// ConditionResultsAvailable says of a DbtRun that is over whether its whole log and its artifacts are kept.
 	ConditionResultsAvailable = "ResultsAvailable"
 )
@@ -75,6 +78,16 @@ const (
 	ReasonRunRefused = "RunRefused"
 	// ReasonClockBehind: the newest tick lies in the future of the operator's clock.
 	ReasonClockBehind = "ClockBehind"
+)
+
+// Reasons of a DbtSchedule's Authorized condition.
+const (
+	// ReasonAllowed: the author may.
+	ReasonAllowed = "Allowed"
+	// ReasonDenied: the author may not, and no runs are made.
+	ReasonDenied = "Denied"
+	// ReasonNoAuthor: the schedule names no author, so that nobody's right can be checked; runs are made.
+	ReasonNoAuthor = "NoAuthor"
 )
 
 // Label and annotation keys on runs, Jobs and pods the operator makes.

@@ -18,6 +18,7 @@ import (
 // +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`
 // +kubebuilder:printcolumn:name="Target",type=string,JSONPath=`.spec.target`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Author",type=string,priority=1,JSONPath=`.spec.requestedBy.username`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 type DbtProject struct {
 	metav1.TypeMeta `json:",inline"`
@@ -89,12 +90,13 @@ type DbtProjectSpec struct {
 	// env are environment variables of the dbt container, literal or by valueFrom. Values that come from a Secret are
 	// redacted from what the pod prints and reports. Names the operator owns are refused: LD_*, PYTHON*, HOME, PATH,
 	// TMPDIR, DBT_PROFILES_DIR, DBT_PROJECT_DIR, DBT_TARGET_PATH, DBT_LOG_*, DBT_SCHEDULED_TIME, the same behind
-	// DBT_ENGINE_, and DBT_OPERATOR_*; AWS identity variables are accepted only beside a token for sts.amazonaws.com. At most 64.
+	// DBT_ENGINE_, DBT_ENV_CUSTOM_ENV_RUN_*, and DBT_OPERATOR_*; AWS identity variables are accepted only beside a token for
+	// sts.amazonaws.com. At most 64.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
-	// +kubebuilder:validation:XValidation:rule="self.all(e, !e.name.startsWith('LD_') && !e.name.startsWith('PYTHON') && !e.name.startsWith('DBT_LOG_') && !e.name.startsWith('DBT_ENGINE_LOG_') && !e.name.startsWith('DBT_OPERATOR_') && !(e.name in ['HOME', 'PATH', 'TMPDIR', 'DBT_PROFILES_DIR', 'DBT_PROJECT_DIR', 'DBT_TARGET_PATH', 'DBT_SCHEDULED_TIME', 'DBT_ENGINE_PROFILES_DIR', 'DBT_ENGINE_PROJECT_DIR', 'DBT_ENGINE_TARGET_PATH', 'DBT_ENGINE_SCHEDULED_TIME']))",message="env holds a name the operator owns (LD_*, PYTHON*, HOME, PATH, TMPDIR, DBT_PROFILES_DIR, DBT_PROJECT_DIR, DBT_TARGET_PATH, DBT_LOG_*, DBT_SCHEDULED_TIME, the same behind DBT_ENGINE_, DBT_OPERATOR_*): remove it; use spec.profiles for profiles.yml and spec.logFormat for what is logged"
+	// +kubebuilder:validation:XValidation:rule="self.all(e, !e.name.startsWith('LD_') && !e.name.startsWith('PYTHON') && !e.name.startsWith('DBT_LOG_') && !e.name.startsWith('DBT_ENGINE_LOG_') && !e.name.startsWith('DBT_OPERATOR_') && !e.name.startsWith('DBT_ENV_CUSTOM_ENV_RUN_') && !e.name.startsWith('DBT_ENGINE_ENV_CUSTOM_ENV_RUN_') && !(e.name in ['HOME', 'PATH', 'TMPDIR', 'DBT_PROFILES_DIR', 'DBT_PROJECT_DIR', 'DBT_TARGET_PATH', 'DBT_SCHEDULED_TIME', 'DBT_ENGINE_PROFILES_DIR', 'DBT_ENGINE_PROJECT_DIR', 'DBT_ENGINE_TARGET_PATH', 'DBT_ENGINE_SCHEDULED_TIME']))",message="env holds a name the operator owns (LD_*, PYTHON*, HOME, PATH, TMPDIR, DBT_PROFILES_DIR, DBT_PROJECT_DIR, DBT_TARGET_PATH, DBT_LOG_*, DBT_SCHEDULED_TIME, the same behind DBT_ENGINE_, DBT_ENV_CUSTOM_ENV_RUN_*, DBT_OPERATOR_*): remove it; use spec.profiles for profiles.yml and spec.logFormat for what is logged"
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
 	// envFrom takes environment variables from Secrets and ConfigMaps. Names the operator owns (see env) are dropped
@@ -161,6 +163,12 @@ type DbtProjectSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	RunDefaults RunDefaults `json:"runDefaults,omitempty,omitzero"`
+
+	// requestedBy is the project's author: who last changed its spec. It is stamped by the API server, which overwrites
+	// what is written here; an update that changes nothing else of the spec leaves it as it was. Unset: the cluster does
+	// not stamp, or the project is inline.
+	// +optional
+	RequestedBy *Requester `json:"requestedBy,omitempty"`
 }
 
 // DepsPolicy says whether `dbt deps` runs before the first command.

@@ -19,6 +19,7 @@ import (
 // +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=`.status.failedNodes`
 // +kubebuilder:printcolumn:name="Duration",type=string,JSONPath=`.status.duration`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Requester",type=string,priority=1,JSONPath=`.spec.requestedBy.username`
 // +kubebuilder:printcolumn:name="Revision",type=string,priority=1,JSONPath=`.status.revision.source`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.message`
 type DbtRun struct {
@@ -42,6 +43,7 @@ type DbtRun struct {
 	// +kubebuilder:validation:XValidation:rule="has(self.startTimeoutSeconds) == has(oldSelf.startTimeoutSeconds) && (!has(self.startTimeoutSeconds) || self.startTimeoutSeconds == oldSelf.startTimeoutSeconds)",message="startTimeoutSeconds is immutable: create another DbtRun"
 	// +kubebuilder:validation:XValidation:rule="!(has(oldSelf.cancel) && oldSelf.cancel) || (has(self.cancel) && self.cancel)",message="cancel cannot be taken back: create another DbtRun"
 	// +kubebuilder:validation:XValidation:rule="has(self.trigger) == has(oldSelf.trigger) && (!has(self.trigger) || self.trigger == oldSelf.trigger)",message="trigger is immutable: create another DbtRun"
+	// +kubebuilder:validation:XValidation:rule="has(self.requestedBy) == has(oldSelf.requestedBy) && (!has(self.requestedBy) || self.requestedBy == oldSelf.requestedBy)",message="requestedBy is immutable: it says who created the run"
 	Spec DbtRunSpec `json:"spec,omitzero"`
 
 	// status is what became of it.
@@ -62,6 +64,7 @@ type DbtRunList struct {
 // type as well, and its template may change.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.projectRef) ? 1 : 0) + (has(self.project) ? 1 : 0) == 1",message="exactly one of projectRef and project must be set"
+// +kubebuilder:validation:XValidation:rule="!has(self.project) || !has(self.project.requestedBy)",message="project.requestedBy is the author of a DbtProject, and an inline project has none of its own: remove it"
 type DbtRunSpec struct {
 	// projectRef names the DbtProject to run, in this namespace. Exactly one of projectRef and project is set.
 	// Immutable.
@@ -149,10 +152,17 @@ type DbtRunSpec struct {
 	// +kubebuilder:validation:Maximum=31536000
 	TTLSecondsAfterFinished *int64 `json:"ttlSecondsAfterFinished,omitempty"`
 
-	// trigger says what the run was made for. Set by the operator on the runs it makes; a scheduled time reaches dbt as
+	// trigger says what the run was made for. Set by the operator on the runs it makes: of anybody else, types other than
+	// Manual are refused. A scheduled time reaches dbt as
 	// the environment variable DBT_SCHEDULED_TIME. Unset: a person or program made it. Immutable.
 	// +optional
 	Trigger *Trigger `json:"trigger,omitempty"`
+
+	// requestedBy is who asked for the run: its creator, or for a run that a DbtSchedule made the schedule's author. It is
+	// stamped by the API server, which overwrites what is written here; only the operator may carry another's name. Unset:
+	// the cluster does not stamp, or the schedule has no author. Immutable.
+	// +optional
+	RequestedBy *Requester `json:"requestedBy,omitempty"`
 }
 
 // TriggerType says what a run was made for.

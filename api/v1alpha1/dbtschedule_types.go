@@ -17,6 +17,7 @@ import (
 // +kubebuilder:printcolumn:name="Last Schedule",type=date,JSONPath=`.status.lastScheduleTime`
 // +kubebuilder:printcolumn:name="Next",type=string,JSONPath=`.status.nextScheduleTime`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Author",type=string,priority=1,JSONPath=`.spec.requestedBy.username`
 // +kubebuilder:printcolumn:name="Time Zone",type=string,priority=1,JSONPath=`.spec.timeZone`
 // +kubebuilder:printcolumn:name="Missed",type=integer,priority=1,JSONPath=`.status.missedTotal`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
@@ -146,6 +147,13 @@ type DbtScheduleSpec struct {
 	// suspended. To stop one, remove it; to make another, change it; ticks that had a run have another then. Unset: none.
 	// +optional
 	Backfill *Backfill `json:"backfill,omitempty"`
+
+	// requestedBy is the schedule's author: who last changed its spec. Its runs carry that name, and the author's right is
+	// checked again before each. It is stamped by the API server, which overwrites what is written here; an update that
+	// changes nothing else of the spec leaves it as it was. Unset: the cluster does not stamp; see the condition
+	// Authorized.
+	// +optional
+	RequestedBy *Requester `json:"requestedBy,omitempty"`
 }
 
 // ScheduleConcurrencyPolicy says what happens when a tick is due while an earlier run is not over.
@@ -223,6 +231,7 @@ type Upstream struct {
 // RunTemplate is what each run is made from.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.trigger)",message="spec.trigger is set by the operator: remove it from the template",fieldPath=".spec"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.requestedBy)",message="spec.requestedBy of the runs is the schedule's author: remove it from the template",fieldPath=".spec"
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.cancel)",message="spec.cancel would stop every run at once: remove it, and use suspend to make no runs",fieldPath=".spec"
 type RunTemplate struct {
 	// metadata are labels and annotations of the runs. Nothing else is copied to them from the schedule.

@@ -20,6 +20,7 @@ install() {
 
   say "The operator"
   show kubectl apply --kustomize config/local | { grep -v unchanged || true; }
+  hack/policies.sh
   show kubectl --namespace dbt-operator-system rollout status deployment/manager --timeout=180s
 }
 
@@ -86,6 +87,11 @@ next() {
   kubectl -n $namespace create -f config/samples/dbtrun-with-vars.yaml
   kubectl -n $namespace delete pod -l dbtoperator.dev/run=shop-revenue
   kubectl -n $namespace wait dbtrun/shop-revenue --for=condition=Succeeded --timeout=120s
+
+  # who asked, and what somebody is told who may not:
+  kubectl -n $namespace get dbtrun $run -o jsonpath='{.spec.requestedBy}{"\n"}'
+  kubectl -n $namespace create rolebinding ada --clusterrole dbt-runner --user ada
+  kubectl -n $namespace create -f config/samples/dbtrun-with-vars.yaml --as ada
 
   # try to cheat, and be told why not:
   kubectl -n $namespace create -f - <<<'{"apiVersion": "dbtoperator.dev/v1alpha1", "kind": "DbtRun", "metadata": {"name": "cheat"},

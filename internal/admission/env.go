@@ -21,7 +21,7 @@ func ReservedEnv(name string) (instead string, reserved bool) {
 	switch {
 	case strings.HasPrefix(name, "DBT_LOG_"):
 		return "spec.logFormat", true
-	case strings.HasPrefix(name, "DBT_OPERATOR_"):
+	case strings.HasPrefix(name, "DBT_OPERATOR_"), strings.HasPrefix(name, "DBT_ENV_CUSTOM_ENV_RUN_"):
 		return "another name", true
 	case strings.HasPrefix(name, "LD_"), strings.HasPrefix(name, "PYTHON"):
 		return "an image that is built the way you want it", true

@@ -32,7 +32,7 @@ func NewSchedules(r prometheus.Registerer, now func() time.Time) *Schedules {
 		}, []string{"trigger"}),
 		missed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dbtoperator_schedule_ticks_missed_total",
-			Help: "Ticks of DbtSchedules that have no run, by reason: Late, CatchUp, Edited or NameTaken.",
+			Help: "Ticks of DbtSchedules that have no run, by reason: Late, CatchUp, Edited, NameTaken or Denied.",
 		}, []string{"reason"}),
 		skipped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dbtoperator_schedule_ticks_skipped_total",

@@ -97,6 +97,9 @@ type Identity struct {
 	Project string `json:"project,omitempty"`
 	// ScheduledTime is the tick of a scheduled run, in RFC 3339 and UTC; empty for others.
 	ScheduledTime string `json:"scheduledTime,omitempty"`
+	// RequestedBy is the user who asked for the run, one line of at most 1 KiB and an ellipsis; empty when that is not
+	// known.
+	RequestedBy string `json:"requestedBy,omitempty"`
 }
 
 // Source is a union: exactly one member is set.

@@ -13,6 +13,7 @@ import (
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/journal"
 	"github.com/dbt-operator/dbt-operator/internal/plan"
+	"github.com/dbt-operator/dbt-operator/internal/text"
 )
 
 // Delivery says how the runner binary reaches dbt's container.
@@ -143,6 +144,9 @@ func podMeta(run *v1alpha1.DbtRun, r *Resolved, pod *v1alpha1.PodSettings) metav
 	return meta
 }
 
+// maxUser bounds a user's name in bytes. The API server takes 1,024 characters, of any kind.
+const maxUser = 1024
+
 // planOf returns what the runner is told.
 func planOf(run *v1alpha1.DbtRun, r *Resolved, opts Options) (plan.Plan, error) {
 	p := plan.Plan{
@@ -162,6 +166,9 @@ func planOf(run *v1alpha1.DbtRun, r *Resolved, opts Options) (plan.Plan, error) 
 	}
 	if r.Generation > 0 {
 		p.Run.Project = r.Name
+	}
+	if who := run.Spec.RequestedBy; who != nil {
+		p.Run.RequestedBy = text.Cut(who.Username, maxUser)
 	}
 	if t := run.Spec.Trigger; t != nil && t.ScheduledTime != nil {
 		p.Run.ScheduledTime = t.ScheduledTime.UTC().Format(time.RFC3339)

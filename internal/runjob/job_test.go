@@ -86,7 +86,7 @@ func TestBuild(t *testing.T) {
 		"configmap":            {"no init container, files in folders", run(), project().ConfigMap("shop", v1alpha1.KeyToPath{Key: "a", Path: "models/a.sql"}), byImage},
 		"git-anonymous":        {"dbt's container fetches itself", run().Revision("refs/pull/1/head"), project().Git("https://git.example.com/shop.git"), byImage},
 		"everything-init":      {"every field", run().Command("dbt seed", `run --vars '{"a": 1}'`).Var("b", `[1]`).Target("ci").Timeout(600).StartTimeout(60).TTL(3600).RetryPods(1), everything, byInit},
-		"reporting":            {"a token of its own for the collector, in prepare too", run().RetryNodes(2, 60).ResumeFrom("before"), project().Git("https://git.example.com/shop.git").GitSecret("git"), reporting},
+		"reporting":            {"a token of its own for the collector, in prepare too", run().RetryNodes(2, 60).ResumeFrom("before").RequestedBy("ada@example.com", "finance"), project().Git("https://git.example.com/shop.git").GitSecret("git"), reporting},
 		"everything-image":     {"credentials ask for an init container even so", run(), everything, byImage},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -266,5 +266,29 @@ func TestNameAndLabels(t *testing.T) {
 	again := testutil.MakeDbtRun("a").UID("another").Obj()
 	if runjob.Name(again) == runjob.Name(testutil.MakeDbtRun("a").UID("one").Obj()) {
 		t.Error("a run that is deleted and made again meets the old one's Job")
+	}
+}
+
+// Item 19: whatever a user is called, the plan stays within bounds and on one line.
+func TestRequesterIsBounded(t *testing.T) {
+	for name, c := range map[string]struct{ reason, user, want string }{
+		"short":         {"as it is", "ada@example.com", "ada@example.com"},
+		"long":          {"cut", strings.Repeat("é", 10000), strings.Repeat("é", 512) + "…"},
+		"line break":    {"it must not look like another line", "ada\nben", "ada ben"},
+		"null":          {"no environment takes it", "ada\x00ben", "adaben"},
+		"invalid UTF-8": {"no JSON takes it", "ada\xff", "ada"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run := testutil.MakeDbtRun("r").Project("shop").RequestedBy(c.user).Obj()
+			job, err := runjob.Build(run, runjob.Resolve(run, testutil.MakeDbtProject("shop").Obj(), nil), runjob.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			env := job.Spec.Template.Spec.Containers[0].Env
+			p, err := plan.Decode(env[len(env)-1].Value)
+			if err != nil || p.Run.RequestedBy != c.want {
+				t.Errorf("%s: got %q, %v", c.reason, p.Run.RequestedBy, err)
+			}
+		})
 	}
 }

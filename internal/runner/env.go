@@ -67,6 +67,7 @@ func environment(container []string, f folders, id plan.Identity) []string {
 		"DBT_ENV_CUSTOM_ENV_RUN_NAMESPACE="+id.Namespace,
 		"DBT_ENV_CUSTOM_ENV_RUN_UID="+id.UID,
 		"DBT_ENV_CUSTOM_ENV_RUN_PROJECT="+id.Project,
+		"DBT_ENV_CUSTOM_ENV_RUN_REQUESTED_BY="+id.RequestedBy,
 	)
 }
 

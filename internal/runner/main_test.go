@@ -98,7 +98,7 @@ func newPod(t *testing.T) *pod {
 			TerminationLog: filepath.Join(dir, "termination-log"), Root: filepath.Join(dir, "root"),
 		},
 		plan: plan.Plan{
-			Version: plan.Version, Run: plan.Identity{Namespace: "shop", Name: "nightly", UID: "0c7a", Project: "jaffle"},
+			Version: plan.Version, Run: plan.Identity{Namespace: "shop", Name: "nightly", UID: "0c7a", Project: "jaffle", RequestedBy: "ada@example.com"},
 			Source: plan.Source{ConfigMap: &plan.ConfigMap{Name: "jaffle"}}, Commands: [][]string{{"build"}},
 			LogFormat: plan.LogText, GracePeriodSeconds: 60,
 		},

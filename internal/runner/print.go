@@ -33,7 +33,8 @@ func newPrinter(out io.Writer, redact *Redactor, format string, id plan.Identity
 		Namespace string `json:"namespace"`
 		UID       string `json:"runUID"`
 		Project   string `json:"project,omitempty"`
-	}{id.Name, id.Namespace, id.UID, id.Project})
+		Requester string `json:"requester,omitempty"`
+	}{id.Name, id.Namespace, id.UID, id.Project, id.RequestedBy})
 	if err == nil {
 		p.identity = append(bytes.TrimSuffix(bytes.TrimPrefix(b, []byte("{")), []byte("}")), ',')
 	}
@@ -77,7 +78,7 @@ func (p *printer) line(level, s string) {
 }
 
 // identityNames are the members of a line that are the runner's to set.
-var identityNames = []string{"run", "namespace", "runUID", "project"}
+var identityNames = []string{"run", "namespace", "runUID", "project", "requester"}
 
 // writeJSON writes an object, given without its opening brace, with the run's identity before it.
 func (p *printer) writeJSON(members []byte) {

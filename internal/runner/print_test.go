@@ -16,7 +16,7 @@ func printed(format string, line string) string {
 	s := newScreen()
 	r := &Runner{
 		record: dbt.NewRecorder(nil), redact: NewRedactor(nil),
-		print: newPrinter(s, NewRedactor(nil), format, plan.Identity{Namespace: "shop", Name: "nightly", UID: "0c7a", Project: "jaffle"}, clock),
+		print: newPrinter(s, NewRedactor(nil), format, plan.Identity{Namespace: "shop", Name: "nightly", UID: "0c7a", Project: "jaffle", RequestedBy: "ada@example.com"}, clock),
 	}
 	r.observe([]byte(line))
 	return s.String()
@@ -49,7 +49,7 @@ func TestPrintText(t *testing.T) {
 }
 
 func TestPrintJSON(t *testing.T) {
-	const id = `{"run":"nightly","namespace":"shop","runUID":"0c7a","project":"jaffle",`
+	const id = `{"run":"nightly","namespace":"shop","runUID":"0c7a","project":"jaffle","requester":"ada@example.com",`
 	output := func(msg string) string {
 		return id + `"info":{"level":"info","msg":"` + msg + `","name":"Output","ts":"2026-11-24T06:00:00Z"}}` + "\n"
 	}
@@ -62,7 +62,7 @@ func TestPrintJSON(t *testing.T) {
 		"Colour":    {"colours inside strings go, however they are escaped", `{"info":{"name":"N","level":"info","msg":"\u001b[32mOK\u001B[0m"}}`, id + `"info":{"name":"N","level":"info","msg":"OK"}}` + "\n"},
 		"Control":   {"control characters inside strings go", `{"info":{"name":"N","level":"info","msg":"a\u0000\u0007b\u202e"}}`, id + `"info":{"name":"N","level":"info","msg":"ab"}}` + "\n"},
 		"Invalid":   {"invalid UTF-8 inside an event becomes U+FFFD", "{\"info\":{\"name\":\"N\",\"level\":\"info\",\"msg\":\"a\xffb\"}}", id + "\"info\":{\"name\":\"N\",\"level\":\"info\",\"msg\":\"a\uFFFDb\"}}\n"},
-		"Forged":    {"a line cannot pass for another run's", `{"info":{"name":"N","level":"info"},"run":"other","namespace":"x","runUID":"y","project":"z"}`, id + `"info":{"name":"N","level":"info"}}` + "\n"},
+		"Forged":    {"a line cannot pass for another run's", `{"info":{"name":"N","level":"info"},"run":"other","namespace":"x","runUID":"y","project":"z","requester":"ben"}`, id + `"info":{"name":"N","level":"info"}}` + "\n"},
 		"Twice":     {"the same name twice stays JSON", `{"info":{"name":"N","level":"info"},"data":{"a":1,"a":2}}`, id + `"info":{"name":"N","level":"info"},"data":{"a":1,"a":2}}` + "\n"},
 		"NoEvent":   {"what is no event becomes one", `plain "text"`, output(`plain \"text\"`)},
 		"OtherJSON": {"JSON that is no event is text", `{"a": 1}`, output(`{\"a\": 1}`)},

@@ -17,7 +17,9 @@ type BackfillInput struct {
 	Status *v1alpha1.BackfillStatus
 	// Runs are runs of type Backfill that the schedule has, of this backfill and of others.
 	Runs []*v1alpha1.DbtRun
-	Now  time.Time
+	// Denied says that the author may not run what the backfill runs: it waits.
+	Denied bool
+	Now    time.Time
 }
 
 // BackfillDecision is what a backfill does next.
@@ -26,6 +28,8 @@ type BackfillDecision struct {
 	Slots []time.Time
 	// Status is how far the backfill is, without Slots; nil without a backfill.
 	Status *v1alpha1.BackfillStatus
+	// Held says that ticks wait for the author to have the right to run them.
+	Held bool
 }
 
 // DecideBackfill reports what a backfill does next. It begins with a status that says so and no run: that is recorded
@@ -48,7 +52,7 @@ func DecideBackfill(in BackfillInput) (BackfillDecision, error) {
 	}
 	s := in.Status.DeepCopy()
 	follow(s, in.Runs)
-	return proceed(want, s, ticks, in.Now), nil
+	return proceed(in, s, ticks), nil
 }
 
 // follow takes up what the backfill's runs have come to, also those that a pass made and did not record.
@@ -76,18 +80,21 @@ func follow(s *v1alpha1.BackfillStatus, runs []*v1alpha1.DbtRun) {
 }
 
 // proceed says which runs of a backfill come next, and whether it is over.
-func proceed(want *v1alpha1.Backfill, s *v1alpha1.BackfillStatus, ticks Ticks, now time.Time) BackfillDecision {
-	d := BackfillDecision{Status: s}
+func proceed(in BackfillInput, s *v1alpha1.BackfillStatus, ticks Ticks) BackfillDecision {
+	d, want := BackfillDecision{Status: s}, in.Spec.Backfill
 	stopped := s.Failed != "" && want.OnFailure != v1alpha1.BackfillContinue
 	if !stopped {
 		d.Slots = oldestTicks(ticks, cursor(s), s.To.Time, activeLimit(want)-int(s.Active))
 	}
-	over := s.Active == 0 && len(d.Slots) == 0
+	if d.Held = in.Denied && len(d.Slots) > 0; d.Held {
+		d.Slots = nil
+	}
+	over := s.Active == 0 && len(d.Slots) == 0 && !d.Held
 	switch {
 	case !over:
 		s.Phase, s.CompletionTime = v1alpha1.PhaseRunning, nil
 	case s.CompletionTime == nil:
-		at := metav1.NewTime(now)
+		at := metav1.NewTime(in.Now)
 		s.CompletionTime = &at
 		s.Phase = v1alpha1.PhaseSucceeded
 		if s.Failed != "" {

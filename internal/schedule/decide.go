@@ -20,7 +20,7 @@ const (
 	Start Action = "Start"
 	// Replace: cancel the active runs, then make the run of the one slot.
 	Replace Action = "Replace"
-	// Skip: ticks are missed, and none is due.
+	// Skip: ticks are missed, and none has a run.
 	Skip Action = "Skip"
 )
 
@@ -34,6 +34,7 @@ const (
 	ReasonUpstream    = "WaitsForUpstream"
 	ReasonLate        = "Late"
 	ReasonClockBehind = "ClockBehind"
+	ReasonDenied      = "Denied"
 )
 
 // Why ticks are missed: for metrics and events.
@@ -49,6 +50,8 @@ const (
 	MissedEdited = "Edited"
 	// MissedNameTaken: somebody else's run has its name.
 	MissedNameTaken = "NameTaken"
+	// MissedDenied: the schedule's author may not run what it runs.
+	MissedDenied = "Denied"
 )
 
 // Input is all that a decision is made of.
@@ -71,7 +74,9 @@ type Input struct {
 	Active int
 	// Upstream are the schedules of spec.after.
 	Upstream []Upstream
-	Now      time.Time
+	// Denied says that the author may not run what the schedule runs: ticks that are due have no run.
+	Denied bool
+	Now    time.Time
 }
 
 // Upstream is a schedule that comes first.
@@ -220,6 +225,9 @@ func (d *Decision) due(in Input, ticks source, since, now time.Time) {
 	switch {
 	case blocked:
 		d.Reason = ReasonActive
+	case in.Denied:
+		d.miss(ticks, slots[0].Add(-time.Second), slots[len(slots)-1], MissedDenied)
+		d.Action, d.Reason = Skip, ReasonDenied
 	case in.Active > 0 && in.Spec.ConcurrencyPolicy == v1alpha1.ScheduleReplace:
 		d.Action, d.Reason, d.Slots = Replace, ReasonDue, slots
 	case in.Spec.ConcurrencyPolicy != v1alpha1.ScheduleAllow:

@@ -13,11 +13,13 @@ type ProjectInput struct {
 	Current *v1alpha1.ObservedProject
 	// Active is how many runs are not over.
 	Active int
+	// Denied says that the author may not run the project: a change that is due has no run.
+	Denied bool
 }
 
 // ProjectDecision is what a schedule does about a change of its project.
 type ProjectDecision struct {
-	// Action is Wait, Start or Replace.
+	// Action is Wait, Start, Replace, or Skip for a change that has no run.
 	Action Action
 	// Observed is the state that is dealt with, once the run of Start or Replace is made.
 	Observed *v1alpha1.ObservedProject
@@ -31,6 +33,12 @@ func DecideProject(in ProjectInput) ProjectDecision {
 	}
 	waits := ProjectDecision{Action: Wait, Observed: in.Observed}
 	settled := ProjectDecision{Action: Wait, Observed: in.Current}
+	due := func(a Action) ProjectDecision {
+		if in.Denied {
+			a = Skip
+		}
+		return ProjectDecision{Action: a, Observed: in.Current}
+	}
 	switch {
 	case in.Current == nil:
 		return waits
@@ -43,9 +51,9 @@ func DecideProject(in ProjectInput) ProjectDecision {
 		}
 		return waits
 	case in.Active == 0, in.Spec.ConcurrencyPolicy == v1alpha1.ScheduleAllow:
-		return ProjectDecision{Action: Start, Observed: in.Current}
+		return due(Start)
 	case in.Spec.ConcurrencyPolicy == v1alpha1.ScheduleReplace:
-		return ProjectDecision{Action: Replace, Observed: in.Current}
+		return due(Replace)
 	}
 	return waits
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/dbt-operator/dbt-operator/internal/admission"
 )
 
-// Run returns a run of the schedule. Of the schedule's own labels and annotations it has none: a tool that tracks what it
+// Run returns a run of the schedule, requested by the schedule's author. Of the schedule's own labels and annotations it has none: a tool that tracks what it
 // applied by them would take the run for something it did not apply, and delete it.
 func Run(s *v1alpha1.DbtSchedule, name string, why v1alpha1.TriggerType, tick time.Time) *v1alpha1.DbtRun {
 	run := &v1alpha1.DbtRun{
@@ -29,6 +29,7 @@ func Run(s *v1alpha1.DbtSchedule, name string, why v1alpha1.TriggerType, tick ti
 		run.Labels = map[string]string{}
 	}
 	run.Labels[v1alpha1.LabelSchedule] = s.Name
+	run.Spec.RequestedBy = s.Spec.RequestedBy.DeepCopy()
 	run.Spec.Trigger = &v1alpha1.Trigger{Type: why, ScheduleRef: &v1alpha1.ScheduleReference{Name: s.Name}}
 	if !tick.IsZero() {
 		at := metav1.NewTime(tick)

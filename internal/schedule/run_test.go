@@ -114,9 +114,18 @@ func TestDecideProject(t *testing.T) {
 		"suspended, never": {"what is missed is not made up for", on().Suspend().CatchUp(v1alpha1.CatchUpNone, 1), p("a", "1", 1), p("a", "1", 2), 0, schedule.Wait, p("a", "1", 2)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := schedule.DecideProject(schedule.ProjectInput{Spec: &c.schedule.Spec, Observed: c.observed, Current: c.current, Active: c.active})
-			if diff := cmp.Diff(schedule.ProjectDecision{Action: c.want, Observed: c.next}, got); diff != "" {
+			in := schedule.ProjectInput{Spec: &c.schedule.Spec, Observed: c.observed, Current: c.current, Active: c.active}
+			want := schedule.ProjectDecision{Action: c.want, Observed: c.next}
+			if diff := cmp.Diff(want, schedule.DecideProject(in)); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", c.reason, diff)
+			}
+			// An author without the right: what would have a run has none, and is dealt with all the same.
+			in.Denied = true
+			if want.Action != schedule.Wait {
+				want.Action = schedule.Skip
+			}
+			if diff := cmp.Diff(want, schedule.DecideProject(in)); diff != "" {
+				t.Errorf("denied (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -27,7 +27,9 @@ type Input struct {
 	Backfill *v1alpha1.BackfillStatus
 	// Ready says whether the schedule is valid and ticking.
 	Ready conditions.Truth
-	Now   time.Time
+	// Authorized says whether the schedule's author may run what it runs; nil when nobody asked.
+	Authorized *conditions.Truth
+	Now        time.Time
 }
 
 // Compute returns the status. Times only ever move on, so that what is known of runs that are gone is kept.
@@ -48,6 +50,12 @@ func Compute(in Input) v1alpha1.DbtScheduleStatus {
 	later(&s.LastMissedTime, in.Decision.LastMissed)
 	follow(&s, in.Runs)
 	conditions.SetReady(&s.Conditions, in.Schedule.Generation, in.Now, in.Ready)
+	if a := in.Authorized; a != nil {
+		meta.SetStatusCondition(&s.Conditions, metav1.Condition{
+			Type: v1alpha1.ConditionAuthorized, Status: a.Status, Reason: a.Reason, Message: a.Message,
+			ObservedGeneration: in.Schedule.Generation, LastTransitionTime: metav1.NewTime(in.Now),
+		})
+	}
 	outcome(&s, in)
 	return s
 }

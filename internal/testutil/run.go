@@ -49,6 +49,12 @@ func (w *RunWrapper) Project(name string) *RunWrapper {
 	return w
 }
 
+// RequestedBy sets who the API server says created the run.
+func (w *RunWrapper) RequestedBy(name string, groups ...string) *RunWrapper {
+	w.Spec.RequestedBy = &v1alpha1.Requester{Username: name, Groups: groups}
+	return w
+}
+
 // Inline sets a project in the run itself.
 func (w *RunWrapper) Inline(p *v1alpha1.DbtProject) *RunWrapper {
 	w.Spec.Project = p.Spec.DeepCopy()

@@ -44,6 +44,12 @@ func (w *ScheduleWrapper) Created(at time.Time) *ScheduleWrapper {
 	return w
 }
 
+// Author sets who the API server says last changed the spec.
+func (w *ScheduleWrapper) Author(name string, groups ...string) *ScheduleWrapper {
+	w.Spec.RequestedBy = &v1alpha1.Requester{Username: name, Groups: groups}
+	return w
+}
+
 // Zone sets the time zone.
 func (w *ScheduleWrapper) Zone(zone string) *ScheduleWrapper {
 	w.Spec.TimeZone = zone

@@ -22,7 +22,10 @@ func Sentence(s string) string {
 }
 
 // Clean returns s as one bounded line of valid UTF-8 without control characters.
-func Clean(s string) string {
+func Clean(s string) string { return Cut(s, MaxSentence) }
+
+// Cut returns s as one line of valid UTF-8 without control characters, of at most that many bytes and then an ellipsis.
+func Cut(s string, most int) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\r' || r == '\t':
@@ -32,8 +35,8 @@ func Clean(s string) string {
 		}
 		return r
 	}, s)
-	if len(s) > MaxSentence {
-		s = strings.ToValidUTF8(s[:MaxSentence], "") + "…"
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}
 	return s
 }

@@ -120,7 +120,7 @@ var rules = map[string]rule{
 		pure:     true,
 	},
 	"internal/metrics": {external: []string{"github.com/prometheus/client_golang/prometheus"}, never: clients},
-	"internal/runjob":  {imports: []string{"api/v1alpha1", "internal/journal", "internal/plan"}, external: objects, never: clients, pure: true},
+	"internal/runjob":  {imports: []string{"api/v1alpha1", "internal/journal", "internal/plan", "internal/text"}, external: objects, never: clients, pure: true},
 	"internal/runstatus": {
 		imports: []string{
 			"api/v1alpha1", "internal/attempt", "internal/conditions", "internal/journal", "internal/runjob", "internal/text",

@@ -85,7 +85,11 @@ func start() error {
 	if admin, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
-	return grant(filepath.Join(root, "config", "rbac"))
+	if err := grant(filepath.Join(root, "config", "rbac")); err != nil {
+		return err
+	}
+	// Every test has the policies of an installation over it.
+	return install(context.Background(), server{env, admin}, "policy", true)
 }
 
 // grant makes the manager's configuration, and gives it the shipped roles by the shipped bindings.
@@ -116,18 +120,23 @@ func apply(ctx context.Context, path string) error {
 		return err
 	}
 	defer file.Close() //nolint:errcheck // it was only read
-	for docs := yaml.NewYAMLOrJSONDecoder(file, 4096); ; {
+	return applyAll(ctx, admin, file, path)
+}
+
+// applyAll creates every object that is read.
+func applyAll(ctx context.Context, c client.Client, from io.Reader, name string) error {
+	for docs := yaml.NewYAMLOrJSONDecoder(from, 4096); ; {
 		object := &unstructured.Unstructured{}
 		if err := docs.Decode(object); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
-			return fmt.Errorf("reading %s: %w", path, err)
+			return fmt.Errorf("reading %s: %w", name, err)
 		}
 		if len(object.Object) == 0 {
 			continue
 		}
-		if err := admin.Create(ctx, object); err != nil {
-			return fmt.Errorf("creating %s %s of %s: %w", object.GetKind(), object.GetName(), path, err)
+		if err := c.Create(ctx, object); err != nil {
+			return fmt.Errorf("creating %s %s of %s: %w", object.GetKind(), object.GetName(), name, err)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/text"
 )
 
 // once are transitions that get an event: each is announced on its first occurrence only, so that a run has at most six
@@ -37,7 +38,19 @@ func (r *Reconciler) event(before, after *v1alpha1.DbtRun, was, is string) {
 			kind = corev1.EventTypeWarning
 		}
 	}
-	r.recorder.Eventf(after, nil, kind, is, action(is), "%s", after.Status.Message)
+	message := after.Status.Message
+	if who := requester(after); who != "" && is == v1alpha1.ReasonStarting {
+		message = "Requested by " + who + ". " + message
+	}
+	r.recorder.Eventf(after, nil, kind, is, action(is), "%s", message)
+}
+
+// requester is the name of who asked for a run, cut to what fits into a message; empty when that is not known.
+func requester(run *v1alpha1.DbtRun) string {
+	if run.Spec.RequestedBy == nil {
+		return ""
+	}
+	return text.Cut(run.Spec.RequestedBy.Username, 256)
 }
 
 // action names what the operator did, as events.k8s.io asks.

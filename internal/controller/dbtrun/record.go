@@ -72,7 +72,7 @@ func (r *Reconciler) announce(ctx context.Context, before, after *v1alpha1.DbtRu
 		return
 	}
 	log := ctrl.LoggerFrom(ctx)
-	log.Info("run transition", "project", after.Status.Project.Name, "phase", after.Status.Phase, "reason", is, "from", was, "message", after.Status.Message)
+	log.Info("run transition", "project", after.Status.Project.Name, "phase", after.Status.Phase, "reason", is, "from", was, "message", after.Status.Message, "requester", requester(after))
 	r.event(before, after, was, is)
 	r.count(before, after, is)
 }

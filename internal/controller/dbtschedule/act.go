@@ -93,7 +93,7 @@ func projectRunName(s *v1alpha1.DbtSchedule, project *v1alpha1.ObservedProject) 
 
 // makeProjectRun makes the run of a change of the project.
 func (r *Reconciler) makeProjectRun(ctx context.Context, seen *observed, d decision, done *outcome) error {
-	if d.project.Action == schedule.Wait {
+	if d.project.Action == schedule.Wait || d.project.Action == schedule.Skip {
 		done.project = d.project.Observed
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -70,6 +71,11 @@ type bench struct {
 	r      *Reconciler
 	events *events.FakeRecorder
 
+	// reviews are the questions about the author's right, as "ada [group …]: use dbtprojects shop"; denied answers no, and
+	// unanswered not at all.
+	reviews            []string
+	denied, unanswered bool
+
 	writes, dies int
 	applied      bool
 	// made counts the runs that were ever created, by name.
@@ -112,6 +118,17 @@ func (b *bench) restart() {
 	b.r = New(b.clock, c, b.client, b.events, metrics.NewSchedules(prometheus.NewRegistry(), b.clock.Now))
 }
 
+// review answers a SubjectAccessReview, which writes nothing.
+func (b *bench) review(review *authorizationv1.SubjectAccessReview) error {
+	if b.unanswered {
+		return errors.New("no authorizer answers")
+	}
+	asked := review.Spec.ResourceAttributes
+	b.reviews = append(b.reviews, strings.TrimSpace(fmt.Sprintf("%s %s: %s %s %s", review.Spec.User, review.Spec.Groups, asked.Verb, asked.Resource, asked.Name)))
+	review.Status.Allowed = !b.denied
+	return nil
+}
+
 func (b *bench) write(do func() error) error {
 	b.writes++
 	dies := b.writes == b.dies
@@ -130,6 +147,9 @@ func (b *bench) write(do func() error) error {
 func (b *bench) funcs() interceptor.Funcs {
 	return interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+			if review, ok := o.(*authorizationv1.SubjectAccessReview); ok {
+				return b.review(review)
+			}
 			// What an API server would set.
 			o.SetUID(types.UID(fmt.Sprintf("%s-%d", o.GetName(), b.made[o.GetName()])))
 			o.SetCreationTimestamp(metav1.NewTime(b.clock.Now()))

@@ -23,6 +23,7 @@ import (
 // +kubebuilder:rbac:groups=dbtoperator.dev,resources=dbtschedules/finalizers,verbs=update
 // +kubebuilder:rbac:groups=dbtoperator.dev,resources=dbtruns,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=dbtoperator.dev,resources=dbtprojects,verbs=list;watch
+// +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 const (
@@ -95,6 +96,9 @@ func (r *Reconciler) again(key client.ObjectKey, decided decision, done outcome)
 	switch {
 	case done.refused != "":
 		return ctrl.Result{RequeueAfter: refusedRetry}
+	case next.IsZero() && decided.backfill.Held:
+		// Nothing tells of a right that is given back.
+		return ctrl.Result{RequeueAfter: recheck}
 	case next.IsZero():
 		return ctrl.Result{}
 	}

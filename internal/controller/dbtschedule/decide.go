@@ -3,6 +3,8 @@ package dbtschedule
 import (
 	"slices"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/schedule"
 )
@@ -27,9 +29,10 @@ func decide(seen *observed) decision {
 		invalid:  seen.invalid,
 	}
 	active := len(seen.active())
+	denied := seen.authority != nil && seen.authority.Status == metav1.ConditionFalse
 	ticks, err := schedule.Decide(schedule.Input{
 		Spec: &s.Spec, UID: s.UID, Created: s.CreationTimestamp.Time, Settled: settled(&s.Status), Made: seen.ticks(),
-		Ticking: s.Status.Ticking, Edited: edited(s), Active: active, Upstream: seen.upstream, Now: seen.now,
+		Ticking: s.Status.Ticking, Edited: edited(s), Active: active, Upstream: seen.upstream, Denied: denied, Now: seen.now,
 	})
 	if err != nil {
 		stay.invalid = err
@@ -41,7 +44,7 @@ func decide(seen *observed) decision {
 		active++
 	}
 	backfill, err := schedule.DecideBackfill(schedule.BackfillInput{
-		Spec: &s.Spec, Generation: s.Generation, Status: s.Status.Backfill, Runs: seen.backfills, Now: seen.now,
+		Spec: &s.Spec, Generation: s.Generation, Status: s.Status.Backfill, Runs: seen.backfills, Denied: denied, Now: seen.now,
 	})
 	if err != nil {
 		stay.invalid = err
@@ -50,9 +53,14 @@ func decide(seen *observed) decision {
 	return decision{
 		ticks: ticks, backfill: backfill,
 		project: schedule.DecideProject(schedule.ProjectInput{
-			Spec: &s.Spec, Observed: s.Status.Project, Current: seen.project, Active: active,
+			Spec: &s.Spec, Observed: s.Status.Project, Current: seen.project, Active: active, Denied: denied,
 		}),
 	}
+}
+
+// fires reports whether runs are to be made.
+func (d decision) fires() bool {
+	return len(d.ticks.Slots) > 0 || len(d.backfill.Slots) > 0 || d.project.Action == schedule.Start || d.project.Action == schedule.Replace
 }
 
 // replaces reports whether active runs are to be cancelled.

@@ -20,10 +20,15 @@ var why = map[string]string{
 	schedule.MissedReplace:   "newer ones replace them",
 	schedule.MissedEdited:    "the schedule was edited",
 	schedule.MissedNameTaken: "other runs have their names",
+	schedule.MissedDenied:    "the schedule's author may not run the project",
 }
 
 func (r *Reconciler) createdEvent(s *v1alpha1.DbtSchedule, run *v1alpha1.DbtRun) {
-	r.recorder.Eventf(s, run, corev1.EventTypeNormal, "RunCreated", "CreateRun", "%s", fmt.Sprintf("Created DbtRun %s (%s).", run.Name, run.Spec.Trigger.Type))
+	of := ""
+	if who := requester(run.Spec.RequestedBy); who != "" {
+		of = " for " + who
+	}
+	r.recorder.Eventf(s, run, corev1.EventTypeNormal, "RunCreated", "CreateRun", "%s", fmt.Sprintf("Created DbtRun %s (%s)%s.", run.Name, run.Spec.Trigger.Type, of))
 }
 
 func (r *Reconciler) cancelledEvent(s *v1alpha1.DbtSchedule, run *v1alpha1.DbtRun) {
@@ -48,6 +53,9 @@ func (r *Reconciler) conditionEvent(s *v1alpha1.DbtSchedule, c metav1.Condition)
 	if c.Status != metav1.ConditionTrue {
 		kind = corev1.EventTypeWarning
 	}
+	if c.Type == v1alpha1.ConditionAuthorized {
+		reason = "Author" + c.Reason
+	}
 	if c.Type == v1alpha1.ConditionLastRunSucceeded {
 		reason = "RunSucceeded"
 		if c.Status != metav1.ConditionTrue {
@@ -58,13 +66,13 @@ func (r *Reconciler) conditionEvent(s *v1alpha1.DbtSchedule, c metav1.Condition)
 }
 
 // transitions returns the conditions whose status or, of Ready, reason changed. A schedule that is Ready at first is no
-// news.
+// news, nor is one that names no author.
 func transitions(before, after *v1alpha1.DbtSchedule) []metav1.Condition {
 	var out []metav1.Condition
-	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionLastRunSucceeded} {
+	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionLastRunSucceeded, v1alpha1.ConditionAuthorized} {
 		was, is := meta.FindStatusCondition(before.Status.Conditions, kind), meta.FindStatusCondition(after.Status.Conditions, kind)
 		switch {
-		case is == nil, was == nil && is.Status == metav1.ConditionTrue:
+		case is == nil, was == nil && is.Status == metav1.ConditionTrue, is.Reason == v1alpha1.ReasonNoAuthor:
 		case was == nil, was.Status != is.Status, kind == v1alpha1.ConditionReady && was.Reason != is.Reason:
 			out = append(out, *is)
 		}

@@ -13,6 +13,7 @@ import (
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/admission"
+	"github.com/dbt-operator/dbt-operator/internal/conditions"
 	"github.com/dbt-operator/dbt-operator/internal/history"
 	"github.com/dbt-operator/dbt-operator/internal/schedule"
 	"github.com/dbt-operator/dbt-operator/internal/schedulestatus"
@@ -36,7 +37,9 @@ type observed struct {
 	loop            bool
 	// taken is a run of somebody else that has the name of the newest tick's.
 	taken string
-	now   time.Time
+	// authority is what the API server said of the author's right; nil when it was not asked in this pass.
+	authority *conditions.Truth
+	now       time.Time
 }
 
 func (o *observed) key() types.NamespacedName { return client.ObjectKeyFromObject(o.schedule) }
@@ -55,7 +58,7 @@ func (o *observed) active() []*v1alpha1.DbtRun {
 // gather reads everything a decision is made of, from the cache wherever a stale answer does no harm.
 func (r *Reconciler) gather(ctx context.Context, s *v1alpha1.DbtSchedule) (*observed, error) {
 	seen := &observed{schedule: s, now: r.clock.Now()}
-	for _, step := range []func(context.Context, *observed) error{r.gatherRuns, r.gatherProject, r.gatherUpstream, r.gatherTaken} {
+	for _, step := range []func(context.Context, *observed) error{r.gatherRuns, r.gatherProject, r.gatherUpstream, r.gatherTaken, r.gatherAuthority} {
 		if err := step(ctx, seen); err != nil {
 			return nil, err
 		}

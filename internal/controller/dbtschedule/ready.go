@@ -34,6 +34,8 @@ func ready(seen *observed, d decision, done outcome) conditions.Truth {
 		return no(v1alpha1.ReasonRunRefused, "The API server refuses the run, which is tried again: "+done.refused)
 	case taken != "":
 		return no(v1alpha1.ReasonNameTaken, fmt.Sprintf("DbtRun %s exists and is not of this schedule, so its tick has no run: delete it", taken))
+	case seen.denied():
+		return no(v1alpha1.ReasonDenied, "The schedule's author may not run its project, so no runs are made: see the condition Authorized")
 	case seen.projectMissing != "":
 		return no(v1alpha1.ReasonProjectNotFound, fmt.Sprintf("There is no DbtProject %s: create it, or name another in spec.runTemplate.spec.projectRef; runs made meanwhile fail", seen.projectMissing))
 	case d.ticks.Reason == schedule.ReasonClockBehind:

@@ -23,7 +23,7 @@ func (r *Reconciler) record(ctx context.Context, seen *observed, d decision, don
 	ticks := settledOnly(d.ticks, seen, done)
 	after.Status = schedulestatus.Compute(schedulestatus.Input{
 		Schedule: before, Runs: seen.runs, Decision: ticks, Project: done.project, Backfill: done.backfill,
-		Ready: ready(seen, d, done), Now: seen.now,
+		Ready: ready(seen, d, done), Authorized: seen.authority, Now: seen.now,
 	})
 	result := r.again(seen.key(), d, done)
 	if equality.Semantic.DeepEqual(before.Status, after.Status) {
@@ -44,7 +44,8 @@ func (r *Reconciler) record(ctx context.Context, seen *observed, d decision, don
 	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("recording the status of DbtSchedule %s: %w", seen.key(), err)
 	}
-	r.announce(ctx, before, after, ticks.Missed)
+	d.ticks = ticks
+	r.announce(ctx, before, after, d)
 	return result, nil
 }
 
@@ -63,8 +64,8 @@ func settledOnly(d schedule.Decision, seen *observed, done outcome) schedule.Dec
 }
 
 // announce tells of what changed, once it is recorded.
-func (r *Reconciler) announce(ctx context.Context, before, after *v1alpha1.DbtSchedule, missed []schedule.Missed) {
-	log := ctrl.LoggerFrom(ctx)
+func (r *Reconciler) announce(ctx context.Context, before, after *v1alpha1.DbtSchedule, d decision) {
+	log, missed := ctrl.LoggerFrom(ctx), d.ticks.Missed
 	for _, m := range missed {
 		switch m.Why {
 		case schedule.MissedForbid, schedule.MissedReplace:
@@ -75,6 +76,9 @@ func (r *Reconciler) announce(ctx context.Context, before, after *v1alpha1.DbtSc
 		log.Info("ticks have no run", "count", m.Count, "reason", m.Why)
 	}
 	r.missedEvent(after, missed)
+	if d.project.Action == schedule.Skip {
+		log.Info("change of the project has no run", "reason", schedule.MissedDenied)
+	}
 	for _, t := range transitions(before, after) {
 		log.Info("schedule transition", "condition", t.Type, "status", t.Status, "reason", t.Reason, "message", t.Message)
 		r.conditionEvent(after, t)
@@ -90,7 +94,7 @@ func (r *Reconciler) announceRuns(ctx context.Context, seen *observed, done outc
 	for _, run := range done.made {
 		trigger := run.Spec.Trigger
 		r.metrics.Created(string(trigger.Type))
-		log.Info("run created", "run", run.Name, "trigger", trigger.Type, "scheduledTime", trigger.ScheduledTime)
+		log.Info("run created", "run", run.Name, "trigger", trigger.Type, "scheduledTime", trigger.ScheduledTime, "requester", requester(run.Spec.RequestedBy))
 		r.createdEvent(seen.schedule, run)
 	}
 }

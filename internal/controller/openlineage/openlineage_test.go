@@ -134,3 +134,13 @@ func TestKnown(t *testing.T) {
 		t.Errorf("note: %q, %v", note, err)
 	}
 }
+
+func TestDescribeNamesTheRequester(t *testing.T) {
+	if got := describe(waiting()).Requester; got != "" {
+		t.Errorf("nobody asked, and %q did", got)
+	}
+	run := testutil.MakeDbtRun("r").RequestedBy("ada@example.com", "finance").Obj()
+	if got := describe(run).Requester; got != "ada@example.com" {
+		t.Errorf("requester %q", got)
+	}
+}

@@ -65,6 +65,9 @@ func describe(run *v1alpha1.DbtRun) openlineage.Run {
 	out := openlineage.Run{
 		Namespace: run.Namespace, Name: run.Name, UID: string(run.UID), Target: run.Spec.Target, Trigger: "Manual",
 	}
+	if who := run.Spec.RequestedBy; who != nil {
+		out.Requester = who.Username
+	}
 	if t := run.Spec.Trigger; t != nil {
 		out.Trigger = string(t.Type)
 		if t.ScheduleRef != nil {
