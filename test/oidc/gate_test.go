@@ -3,6 +3,7 @@ package oidc
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,96 +20,103 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 )
 
-// gate is a running FastAPI gate.
-type gate struct {
-	*testing.T
+// server is the running FastAPI gate. It is one for the package: Python takes its time to start.
+type server struct {
 	url string
 	// token is its own, of the ServiceAccount that its manifests make.
-	token string
+	token   string
+	process *process
 }
 
-// startGate starts the gate as its Deployment does, with the token of its own ServiceAccount, and stops it with the test.
-func startGate(t *testing.T) *gate {
-	t.Helper()
-	needs(t)
-	address, err := freeAddress(t.Context())
-	if err != nil {
-		t.Fatal(err)
+// startGate starts the gate as its Deployment does, with the token of its own ServiceAccount. Where there is no Python it
+// returns nil and says why.
+func startGate(ctx context.Context, dir string) (*server, string, error) {
+	venv, unmet, err := python(ctx)
+	if venv == "" {
+		return nil, unmet, err
 	}
-	g := &gate{T: t, url: "http://" + address, token: gateToken(t)}
-	dir := t.TempDir()
-	file := func(name string, content []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
+	address, err := freeAddress(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	s := &server{url: "http://" + address}
+	if s.token, err = gateToken(ctx); err != nil {
+		return nil, "", err
+	}
+	token, ca := filepath.Join(dir, "gate-token"), filepath.Join(dir, "api-server-ca.crt")
+	if err := errors.Join(os.WriteFile(token, []byte(s.token), 0o600), os.WriteFile(ca, env.Config.CAData, 0o600)); err != nil {
+		return nil, "", err
 	}
 	_, port, _ := strings.Cut(address, ":")
-	p, err := startProcess(filepath.Join(root, "examples", "fastapi-gate"), []string{
+	s.process, err = startProcess(filepath.Join(root, "examples", "fastapi-gate"), []string{
 		"PYTHONDONTWRITEBYTECODE=1", "PYTHONPATH=",
-		"GATE_ISSUER=" + dex.issuer, "GATE_ISSUER_CA_FILE=" + file("issuer.crt", dex.ca), "GATE_AUDIENCE=" + audience,
+		"GATE_ISSUER=" + dex.issuer, "GATE_ISSUER_CA_FILE=" + dex.caFile, "GATE_AUDIENCE=" + audience,
 		`GATE_GROUPS=["oidc:shop-team", "oidc:finance-team"]`, "GATE_NAMESPACE=" + team,
-		"GATE_API_SERVER=" + env.Config.Host, "GATE_API_SERVER_CA_FILE=" + file("api.crt", env.Config.CAData), "GATE_TOKEN_FILE=" + file("token", []byte(g.token)),
-	}, filepath.Join(python(t), "bin", "uvicorn"), "--factory", "gate.app:create_app", "--host", "127.0.0.1", "--port", port)
+		"GATE_API_SERVER=" + env.Config.Host, "GATE_API_SERVER_CA_FILE=" + ca, "GATE_TOKEN_FILE=" + token,
+	}, filepath.Join(venv, "bin", "uvicorn"), "--factory", "gate.app:create_app", "--host", "127.0.0.1", "--port", port)
 	if err != nil {
-		t.Fatal(err)
+		return nil, "", err
 	}
-	t.Cleanup(func() {
-		p.stop()
-		if t.Failed() {
-			t.Logf("the gate said:\n%s", p.output())
+	return s, "", await(ctx, "the gate answers", func() error {
+		if s.process.ended() {
+			return errors.New("it has ended: " + s.process.output())
 		}
-		if strings.Contains(p.output(), g.token) || strings.Contains(p.output(), "eyJ") {
-			t.Error("the gate's log has a token in it")
-		}
-	})
-	err = await(t.Context(), "the gate answers", func() error {
-		if p.ended() {
-			return errors.New("it has ended")
-		}
-		response, err := http.Get(g.url + "/healthz") //nolint:noctx // a loopback address
+		response, err := http.Get(s.url + "/healthz") //nolint:noctx // a loopback address
 		if err == nil {
 			_ = response.Body.Close()
 		}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return g
 }
 
-// python returns the folder of the gate's Python, and skips where there is none to make it of.
-func python(t *testing.T) string {
-	t.Helper()
+// python returns the folder of the gate's Python, or why there is none.
+func python(ctx context.Context) (venv, unmet string, err error) {
 	var said bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), filepath.Join(root, "hack", "gate-venv.sh"))
+	cmd := exec.CommandContext(ctx, filepath.Join(root, "hack", "gate-venv.sh"))
 	cmd.Stderr = &said
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == 3 {
-		t.Skipf("NOT TESTED: the FastAPI gate needs Python: %s", said.String())
+		return "", "NOT TESTED: the FastAPI gate needs Python: " + said.String(), nil
 	}
 	if err != nil {
-		t.Fatalf("making the gate's Python: %v\n%s", err, said.String())
+		return "", "", fmt.Errorf("making the gate's Python: %w: %s", err, said.String())
 	}
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(string(out)), "", nil
 }
 
 // gateToken asks for a token of the gate's ServiceAccount, as kubelet does.
-func gateToken(t *testing.T) string {
-	t.Helper()
+func gateToken(ctx context.Context) (string, error) {
 	r := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](3600)}}
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "dbt-gate", Name: "gate"}}
-	if err := admin.SubResource("token").Create(t.Context(), account, r); err != nil {
-		t.Fatal(err)
+	err := admin.SubResource("token").Create(ctx, account, r)
+	return r.Status.Token, err
+}
+
+// gate is the gate in a test.
+type gate struct {
+	*testing.T
+	*server
+}
+
+func newGate(t *testing.T) *gate {
+	t.Helper()
+	needs(t)
+	if fastapi == nil {
+		t.Skip(noGate)
 	}
-	return r.Status.Token
+	from := len(fastapi.process.output())
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the gate said:\n%s", fastapi.process.output()[from:])
+		}
+	})
+	return &gate{t, fastapi}
 }
 
 // answer is what the gate said.
@@ -170,13 +178,13 @@ func (g *gate) creates(token string) *v1alpha1.DbtRun {
 // see reads a run.
 func (g *gate) see(run *v1alpha1.DbtRun) {
 	g.Helper()
-	if err := admin.Get(g.Context(), keyOf(run), run); err != nil {
+	if err := admin.Get(g.Context(), client.ObjectKeyFromObject(run), run); err != nil {
 		g.Fatal(err)
 	}
 }
 
 func TestTheRequesterIsThePersonNotTheGate(t *testing.T) {
-	g := startGate(t)
+	g := newGate(t)
 	token := dex.login(t, jane, audience)
 	run := g.creates(token)
 	me, err := whoami(t, bearer(t, token))
@@ -202,7 +210,7 @@ func TestTheRequesterIsThePersonNotTheGate(t *testing.T) {
 }
 
 func TestTheGateSaysWhatTheClusterSays(t *testing.T) {
-	g := startGate(t)
+	g := newGate(t)
 	janes, joes := dex.login(t, jane, audience), dex.login(t, joe, audience)
 	run := g.creates(janes)
 	for name, c := range map[string]struct {
@@ -261,7 +269,7 @@ func events(t *testing.T, body io.Reader, at func(event)) {
 }
 
 func TestProgressIsStreamedAsItHappens(t *testing.T) {
-	g := startGate(t)
+	g := newGate(t)
 	token := dex.login(t, jane, audience)
 	run := g.creates(token)
 	response := g.request(http.MethodGet, "/runs/"+run.Name+"/events", token, "")
@@ -290,4 +298,17 @@ func TestProgressIsStreamedAsItHappens(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("events %q, want %q", got, want)
 	}
+}
+
+// Everything that the gate has said in this package: of people and runs, and no token.
+func logIsClean(said string) error {
+	for _, secret := range []string{fastapi.token, "eyJ", "Authorization", "Bearer"} {
+		if strings.Contains(said, secret) {
+			return errors.New("the gate's log has a token or a header in it: " + said)
+		}
+	}
+	if !strings.Contains(said, "POST /runs") {
+		return errors.New("the gate's log has nothing in it; is it read?")
+	}
+	return nil
 }

@@ -14,12 +14,13 @@ import (
 	"github.com/dbt-operator/dbt-operator/internal/testutil"
 )
 
-func keyOf(o client.Object) client.ObjectKey { return client.ObjectKeyFromObject(o) }
-
 // What somebody could do who has taken the gate over: its own token, and any headers they like.
 func TestTheGateHasNoOtherRight(t *testing.T) {
 	needs(t)
-	token := gateToken(t)
+	token, err := gateToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	janes := rest.ImpersonationConfig{UserName: "oidc:jane@example.com", UID: "x", Groups: []string{"oidc:shop-team"}}
 	run := testutil.MakeDbtRun("").Namespace(team).Project("shop").Obj()
 	run.GenerateName = "taken-over-"
@@ -37,7 +38,9 @@ func TestTheGateHasNoOtherRight(t *testing.T) {
 	list := func(l client.ObjectList, ns string) func(context.Context, client.Client) error {
 		return func(ctx context.Context, c client.Client) error { return c.List(ctx, l, client.InNamespace(ns)) }
 	}
-	get := func(ctx context.Context, c client.Client) error { return c.Get(ctx, keyOf(there), &v1alpha1.DbtRun{}) }
+	get := func(ctx context.Context, c client.Client) error {
+		return c.Get(ctx, client.ObjectKeyFromObject(there), &v1alpha1.DbtRun{})
+	}
 	with := func(change func(*rest.ImpersonationConfig)) *rest.ImpersonationConfig {
 		c := janes
 		change(&c)
@@ -56,17 +59,19 @@ func TestTheGateHasNoOtherRight(t *testing.T) {
 		"read Secrets of the operator": {
 			"neither there", nil, list(&corev1.SecretList{}, system), false,
 		},
-		"create a run as jane":                  {"what it is for", &janes, create(team), true},
-		"list runs as jane":                     {"what it is for", &janes, list(&v1alpha1.DbtRunList{}, team), true},
-		"create a run as jane, elsewhere":       {"she may, but the gate is for one namespace", &janes, create(elsewhere), false},
-		"read Secrets as jane":                  {"she may, but the gate deals in runs", &janes, list(&corev1.SecretList{}, team), false},
-		"read pods as jane":                     {"she may, but the gate deals in runs", &janes, list(&corev1.PodList{}, team), false},
-		"list projects as jane":                 {"she may, but the gate deals in runs", &janes, list(&v1alpha1.DbtProjectList{}, team), false},
-		"write a project as jane":               {"she may, but the gate deals in runs", &janes, func(ctx context.Context, c client.Client) error { return c.Create(ctx, testutil.MakeDbtProject("p").Namespace(team).Obj()) }, false},
-		"delete a run as jane":                  {"she may, but the gate only cancels", &janes, func(ctx context.Context, c client.Client) error { return c.Delete(ctx, there.DeepCopy()) }, false},
-		"as jane of system:masters":             {"groups are named one by one", with(func(c *rest.ImpersonationConfig) { c.Groups = []string{"system:masters"} }), get, false},
-		"as jane of another group beside her's": {"groups are named one by one", with(func(c *rest.ImpersonationConfig) { c.Groups = append(c.Groups, "oidc:staff") }), get, false},
-		"as jane with an extra":                 {"no extras are granted", with(func(c *rest.ImpersonationConfig) { c.Extra = map[string][]string{"scopes": {"all"}} }), get, false},
+		"create a run as jane":            {"what it is for", &janes, create(team), true},
+		"list runs as jane":               {"what it is for", &janes, list(&v1alpha1.DbtRunList{}, team), true},
+		"create a run as jane, elsewhere": {"she may, but the gate is for one namespace", &janes, create(elsewhere), false},
+		"read Secrets as jane":            {"she may, but the gate deals in runs", &janes, list(&corev1.SecretList{}, team), false},
+		"read pods as jane":               {"she may, but the gate deals in runs", &janes, list(&corev1.PodList{}, team), false},
+		"list projects as jane":           {"she may, but the gate deals in runs", &janes, list(&v1alpha1.DbtProjectList{}, team), false},
+		"write a project as jane": {"she may, but the gate deals in runs", &janes, func(ctx context.Context, c client.Client) error {
+			return c.Create(ctx, testutil.MakeDbtProject("p").Namespace(team).Obj())
+		}, false},
+		"delete a run as jane":                 {"she may, but the gate only cancels", &janes, func(ctx context.Context, c client.Client) error { return c.Delete(ctx, there.DeepCopy()) }, false},
+		"as jane of system:masters":            {"groups are named one by one", with(func(c *rest.ImpersonationConfig) { c.Groups = []string{"system:masters"} }), get, false},
+		"as jane of another group beside hers": {"groups are named one by one", with(func(c *rest.ImpersonationConfig) { c.Groups = append(c.Groups, "oidc:staff") }), get, false},
+		"as jane with an extra":                {"no extras are granted", with(func(c *rest.ImpersonationConfig) { c.Extra = map[string][]string{"scopes": {"all"}} }), get, false},
 		"as the operator": {
 			"service accounts are no users to the verb", &rest.ImpersonationConfig{UserName: "system:serviceaccount:dbt-operator-system:manager"}, get, false,
 		},
