@@ -175,7 +175,7 @@ func TestApplyOfWhatIsThere(t *testing.T) {
 			}
 			// The manifest owns nothing of the name, so that it does not fight for it.
 			for _, entry := range after.ManagedFields {
-				if strings.Contains(string(entry.FieldsV1.Raw), "f:requestedBy") && entry.Operation == metav1.ManagedFieldsOperationApply {
+				if strings.Contains(entry.FieldsV1.GetRawString(), "f:requestedBy") && entry.Operation == metav1.ManagedFieldsOperationApply {
 					t.Errorf("%s owns requestedBy", entry.Manager)
 				}
 			}

@@ -44,7 +44,8 @@ func install(ctx context.Context, s server, folder string, stamps bool) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	// The server has only just begun, maybe beside other tests.
+	ctx, cancel := context.WithTimeout(ctx, 3*patience)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

@@ -128,7 +128,7 @@ func (w *world) table(run *v1alpha1.DbtRun) {
 		delete(got, name)
 	}
 	want := map[string]any{
-		"Name": run.Name, "Project": "shop", "Status": "Succeeded", "Nodes": "3/3", "Failed": float64(0), "Revision": strings.Repeat("a", 40),
+		"Name": run.Name, "Project": "shop", "Status": "Succeeded", "Nodes": "3/3", "Failed": float64(0), "Revision": strings.Repeat("a", 40), "Requester": "admin",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		w.Errorf("columns (-want +got):\n%s", diff)

@@ -104,6 +104,10 @@ func TestScheduleValidation(t *testing.T) {
 func TestTriggerValidation(t *testing.T) {
 	at := metav1.NewTime(time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC))
 	ref := &v1alpha1.ScheduleReference{Name: "s"}
+	own, err := client.New(operator, client.Options{Scheme: scheme, Mapper: admin.RESTMapper()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		trigger v1alpha1.Trigger
 		want    string
@@ -121,12 +125,12 @@ func TestTriggerValidation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			run := testutil.MakeDbtRun("r").Project("shop").Obj()
 			run.Spec.Trigger = &c.trigger
-			refused(t, run, c.want)
+			refusedTo(t, own, run, c.want)
 		})
 	}
 	run := testutil.MakeDbtRun("triggered").Namespace("default").Project("shop").Obj()
 	run.Spec.Trigger = &v1alpha1.Trigger{Type: v1alpha1.TriggerSchedule, ScheduleRef: ref, ScheduledTime: &at}
-	if err := admin.Create(t.Context(), run); err != nil {
+	if err := own.Create(t.Context(), run); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = admin.Delete(context.Background(), run) })

@@ -17,8 +17,14 @@ import (
 // holds want.
 func refused(t *testing.T, object client.Object, want string) string {
 	t.Helper()
+	return refusedTo(t, admin, object, want)
+}
+
+// refusedTo is refused of somebody else than the administrator.
+func refusedTo(t *testing.T, c client.Client, object client.Object, want string) string {
+	t.Helper()
 	object.SetNamespace("default")
-	err := admin.Create(t.Context(), object, client.DryRunAll)
+	err := c.Create(t.Context(), object, client.DryRunAll)
 	switch {
 	case want == "" && err != nil:
 		t.Errorf("refused: %v", err)

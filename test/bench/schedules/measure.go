@@ -140,6 +140,8 @@ func makeSchedule(ctx context.Context, c client.Client, s scenario, name string,
 	obj := &v1alpha1.DbtSchedule{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}}
 	obj.Spec.Schedule = fmt.Sprintf("%d %d * * *", tick.UTC().Minute(), tick.UTC().Hour())
 	obj.Spec.JitterSeconds = ptr.To(s.jitter)
+	// So that each firing asks whether the author may.
+	obj.Spec.RequestedBy = &v1alpha1.Requester{Username: "bench", Groups: []string{"system:masters"}}
 	obj.Spec.RunTemplate.Spec.ProjectRef = &v1alpha1.ProjectReference{Name: "shop"}
 	err := c.Create(ctx, obj)
 	return obj.UID, err
