@@ -180,8 +180,12 @@ func install(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := admin.Create(ctx, testutil.MakeDbtProject("shop").Namespace(team).Obj()); err != nil {
-		return fmt.Errorf("creating DbtProject shop: %w", err)
+	// The API server tells of new kinds a moment after they were installed.
+	err := await(ctx, "DbtProject shop is created", func() error {
+		return admin.Create(ctx, testutil.MakeDbtProject("shop").Namespace(team).Obj())
+	})
+	if err != nil {
+		return err
 	}
 	return policiesAreInForce(ctx)
 }
