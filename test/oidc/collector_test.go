@@ -137,20 +137,25 @@ func publish(t *testing.T, at *net.TCPAddr) {
 	meta := metav1.ObjectMeta{Namespace: system, Name: "collector", Labels: map[string]string{discoveryv1.LabelServiceName: "collector"}}
 	slice := &discoveryv1.EndpointSlice{
 		ObjectMeta: meta, AddressType: discoveryv1.AddressTypeIPv4,
-		Endpoints: []discoveryv1.Endpoint{{Addresses: []string{at.IP.String()}, Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true)}}},
-		Ports:     []discoveryv1.EndpointPort{{Name: ptr.To("https"), Port: ptr.To(int32(at.Port)), Protocol: ptr.To(corev1.ProtocolTCP)}}, //nolint:gosec // a port
-	}
-	endpoints := &corev1.Endpoints{ //nolint:staticcheck // the API server's proxy may go by either
-		ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: "collector"},
-		Subsets: []corev1.EndpointSubset{{ //nolint:staticcheck // as above
-			Addresses: []corev1.EndpointAddress{{IP: at.IP.String()}}, Ports: []corev1.EndpointPort{{Name: "https", Port: int32(at.Port)}}, //nolint:staticcheck,gosec // as above; a port
+		Endpoints: []discoveryv1.Endpoint{{
+			Addresses: []string{at.IP.String()}, Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true)}, TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: system, Name: "manager"},
 		}},
+		Ports: []discoveryv1.EndpointPort{{Name: ptr.To("https"), Port: ptr.To(int32(at.Port)), Protocol: ptr.To(corev1.ProtocolTCP)}}, //nolint:gosec // a port
 	}
-	for _, o := range []client.Object{service, endpoints, slice} {
+	// The API server proxies to addresses of pods alone.
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: "manager"},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "manager", Image: "x"}}},
+	}
+	for _, o := range []client.Object{service, pod, slice} {
 		if err := admin.Create(t.Context(), o); err != nil {
 			t.Fatalf("publishing the collector: %v", err)
 		}
 		t.Cleanup(func() { _ = admin.Delete(context.Background(), o) })
+	}
+	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, PodIP: at.IP.String(), PodIPs: []corev1.PodIP{{IP: at.IP.String()}}}
+	if err := admin.Status().Update(t.Context(), pod); err != nil {
+		t.Fatalf("giving the manager's pod its address: %v", err)
 	}
 }
 

@@ -113,7 +113,8 @@ func newGate(t *testing.T) *gate {
 	from := len(fastapi.process.output())
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the gate said:\n%s", fastapi.process.output()[from:])
+			said := fastapi.process.output()[from:]
+			t.Logf("the gate said:\n%s", said[max(0, len(said)-4096):])
 		}
 	})
 	return &gate{t, fastapi}

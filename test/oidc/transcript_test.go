@@ -12,9 +12,8 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 )
@@ -148,6 +147,6 @@ func (s *transcript) stream(run *v1alpha1.DbtRun) {
 	if err := cmd.Wait(); err != nil {
 		s.Errorf("%s: %v", line, err)
 	}
-	s.wrote(line, long.ReplaceAllString(said.String(), ""), "event: end", `"done":1`)
+	s.wrote(line, strings.ReplaceAll(long.ReplaceAllString(said.String(), ""), ",}", "}"), "event: end", `"done":1`)
 	s.page.WriteString("\n(Fields that are the same in each event are left out here.)\n")
 }
