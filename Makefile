@@ -68,8 +68,13 @@ test-unit: $(GOTESTSUM) ## Run the unit tests and the import rules (seconds).
 	hack/test.sh unit
 
 .PHONY: test-integration
-test-integration: deps $(GOTESTSUM) ## Run the tests against a real API server and etcd, and a real S3 server.
+test-integration: deps $(GOTESTSUM) ## Run the tests against a real API server and etcd, S3 server and OIDC provider.
 	hack/test.sh integration
+
+.PHONY: test-gate
+test-gate: deps $(TOOLS)/dex ## Run the tests of examples/fastapi-gate, alone and with a real API server and OIDC provider.
+	[ -n "$${KUBEBUILDER_ASSETS:-}" ] || $(CLUSTER) binaries
+	go test -count=1 ./test/gate/... ./test/oidc/...
 
 .PHONY: test-e2e
 test-e2e: deps $(GOTESTSUM) ## Run the tests on a real cluster with real dbt and PostgreSQL.
@@ -179,6 +184,9 @@ $(TOOLS)/versitygw: hack/tools/versitygw/go.mod hack/tools/versitygw/go.sum
 
 $(TOOLS)/cyclonedx-gomod: hack/tools/cyclonedx-gomod/go.mod hack/tools/cyclonedx-gomod/go.sum
 	hack/tool.sh cyclonedx-gomod
+
+$(TOOLS)/dex: hack/tools/dex/go.mod hack/tools/dex/go.sum
+	hack/tool.sh dex
 
 $(TOOLS)/%: hack/tools/go.mod hack/tools/go.sum
 	hack/tool.sh $*

@@ -31,7 +31,7 @@ prepare_level() {
   case $1 in
     integration)
       [ -n "${KUBEBUILDER_ASSETS:-}" ] || hack/cluster/cluster binaries >&2
-      make --no-print-directory "$PWD/bin/tools/versitygw" >&2
+      make --no-print-directory "$PWD/bin/tools/versitygw" "$PWD/bin/tools/dex" >&2
       ;;
     e2e)
       if ! hack/cluster/cluster status >/dev/null 2>&1; then
@@ -47,7 +47,7 @@ run_level() {
   case $1 in
     unit) unit ;;
     fuzz) fuzz ;;
-    integration) go test -json -count=1 ./test/integration/... ./test/s3/... ;;
+    integration) go test -json -count=1 ./test/integration/... ./test/s3/... ./test/gate/... ./test/oidc/... ;;
     e2e)
       eval "$(hack/cluster/cluster env)"
       # Each test waits with deadlines of its own; this one is for a test that hangs all the same.
@@ -59,7 +59,7 @@ run_level() {
 # The main module's packages, and the modules that build images and releases.
 unit() {
   local status=0
-  go list ./... | grep -vE '/test/(integration|s3|e2e|bench)(/|$)' | xargs go test -json || status=1
+  go list ./... | grep -vE '/test/(integration|s3|gate|oidc|e2e|bench)(/|$)' | xargs go test -json || status=1
   for module in hack/cluster hack/release; do
     go -C "$module" test -json ./... || status=1
   done

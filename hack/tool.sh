@@ -15,11 +15,13 @@ declare -A package=(
   [govulncheck]=golang.org/x/vuln/cmd/govulncheck
   [versitygw]=github.com/versity/versitygw/cmd/versitygw
   [cyclonedx-gomod]=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+  [dex]=github.com/dexidp/dex/cmd/dex
 )
 # What would raise the versions that other tools are built from.
 declare -A module=(
   [versitygw]=hack/tools/versitygw
   [cyclonedx-gomod]=hack/tools/cyclonedx-gomod
+  [dex]=hack/tools/dex
 )
 
 [ $# -gt 0 ] || set -- "${!package[@]}"
