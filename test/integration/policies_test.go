@@ -49,10 +49,15 @@ func install(ctx context.Context, s server, folder string, stamps bool) error {
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
+	var missing []string
 	for {
-		missing := inactive(ctx, nobody, s.admin, stamps)
-		if len(missing) == 0 {
+		found := inactive(ctx, nobody, s.admin, stamps)
+		if len(found) == 0 {
 			return nil
+		}
+		// What is cut off by the deadline says nothing.
+		if ctx.Err() == nil || missing == nil {
+			missing = found
 		}
 		select {
 		case <-ctx.Done():
