@@ -210,6 +210,31 @@ func TestTheRequesterIsThePersonNotTheGate(t *testing.T) {
 	}
 }
 
+// The audit log has both: who came, and for whom.
+func TestTheAuditLogNamesTheGateAndThePerson(t *testing.T) {
+	g := newGate(t)
+	g.creates(dex.login(t, jane, audience))
+	want := []string{
+		`"user":{"username":"system:serviceaccount:dbt-gate:gate"`, `"impersonatedUser":{"username":"oidc:jane@example.com"`,
+		`"impersonationConstraint":"impersonate:user-info"`, `"code":201`,
+	}
+	err := await(t.Context(), "the audit log has the run's creation", func() error {
+		content, err := os.ReadFile(auditLog)
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(content)) {
+			if !slices.ContainsFunc(want, func(w string) bool { return !strings.Contains(line, w) }) {
+				return nil
+			}
+		}
+		return fmt.Errorf("no line with all of %q in:\n%s", want, content)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTheGateSaysWhatTheClusterSays(t *testing.T) {
 	g := newGate(t)
 	janes, joes := dex.login(t, jane, audience), dex.login(t, joe, audience)
