@@ -66,7 +66,7 @@ func startGate(ctx context.Context, dir string) (*server, string, error) {
 		if s.process.ended() {
 			return errors.New("it has ended: " + s.process.output())
 		}
-		response, err := http.Get(s.url + "/healthz") //nolint:noctx // a loopback address
+		response, err := http.Get(s.url + "/healthz")
 		if err == nil {
 			_ = response.Body.Close()
 		}
@@ -207,6 +207,31 @@ func TestTheRequesterIsThePersonNotTheGate(t *testing.T) {
 	}
 	if got := g.do(http.MethodGet, "/runs?project=shop", token, ""); got.code != http.StatusOK || !strings.Contains(string(got.body), run.Name) {
 		t.Errorf("list: %d %s", got.code, got.body)
+	}
+}
+
+// The audit log has both: who came, and for whom.
+func TestTheAuditLogNamesTheGateAndThePerson(t *testing.T) {
+	g := newGate(t)
+	g.creates(dex.login(t, jane, audience))
+	want := []string{
+		`"user":{"username":"system:serviceaccount:dbt-gate:gate"`, `"impersonatedUser":{"username":"oidc:jane@example.com"`,
+		`"impersonationConstraint":"impersonate:user-info"`, `"code":201`,
+	}
+	err := await(t.Context(), "the audit log has the run's creation", func() error {
+		content, err := os.ReadFile(auditLog)
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(content)) {
+			if !slices.ContainsFunc(want, func(w string) bool { return !strings.Contains(line, w) }) {
+				return nil
+			}
+		}
+		return fmt.Errorf("no line with all of %q in:\n%s", want, content)
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -46,6 +46,8 @@ var (
 	env    *envtest.Environment
 	admin  client.Client
 	assets string
+	// auditLog is the API server's, of who created runs.
+	auditLog string
 	// unmet says what the tests need and is not there; then they are skipped.
 	unmet string
 	// fastapi is the one gate of the package; without Python it is nil, and noGate says so.
@@ -144,7 +146,9 @@ func startAPIServer(ctx context.Context, dir string) error {
 		// Other tests may keep the machine busy.
 		ControlPlaneStartTimeout: 2 * time.Minute,
 	}
-	env.ControlPlane.GetAPIServer().Configure().Set("authentication-config", file)
+	auditLog = filepath.Join(dir, "audit.log")
+	env.ControlPlane.GetAPIServer().Configure().Set("authentication-config", file).
+		Set("audit-policy-file", filepath.Join("testdata", "audit.yaml")).Set("audit-log-path", auditLog)
 	config, err := env.Start()
 	if err != nil {
 		return fmt.Errorf("starting the API server: %w", err)

@@ -24,7 +24,7 @@ type process struct {
 // startProcess starts a program in a folder, with variables beside this program's own.
 func startProcess(dir string, variables []string, program string, args ...string) (*process, error) {
 	p := &process{done: make(chan struct{})}
-	p.cmd = exec.Command(program, args...) //nolint:noctx // it is stopped by stop, which asks it first
+	p.cmd = exec.Command(program, args...)
 	p.cmd.Dir, p.cmd.Env = dir, append(os.Environ(), variables...)
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	if err := p.cmd.Start(); err != nil {

@@ -93,7 +93,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             api = await stack.enter_async_context(
-                _client(cluster, s.api_server_ca_file, str(s.api_server), httpx.Limits(max_connections=s.max_streams + 50))
+                _client(cluster, s.api_server_ca_file, s.api_server, httpx.Limits(max_connections=s.max_streams + 50))
             )
             oidc = await stack.enter_async_context(_client(provider, s.issuer_ca_file, "", httpx.Limits(max_connections=4)))
             kubernetes = Kubernetes(api, s)

@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, HttpUrl, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gate.identity import NameRefused, checked_name
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+# Tokens go there, and keys come from there.
+_Https = Annotated[str, Field(pattern=r"^https://[^\s?#]+$")]
 _LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 
 
@@ -25,7 +27,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GATE_", frozen=True)
 
     # The provider, and the client that tokens must be made for.
-    issuer: Annotated[str, Field(pattern=r"^https://[^\s?#]+$")]
+    issuer: _Https
     audience: Annotated[str, Field(min_length=1)]
     # PEM file with who signed the provider's certificate. Unset: the system's authorities.
     issuer_ca_file: Path | None = None
@@ -43,7 +45,7 @@ class Settings(BaseSettings):
 
     # The one namespace whose runs this service deals with.
     namespace: Annotated[str, Field(pattern=_LABEL)]
-    api_server: HttpUrl = HttpUrl("https://kubernetes.default.svc")
+    api_server: _Https = "https://kubernetes.default.svc"
     api_server_ca_file: Path | None = _ACCOUNT / "ca.crt"
     # This service's own token. Read for each request: kubelet renews it.
     token_file: Path = _ACCOUNT / "token"

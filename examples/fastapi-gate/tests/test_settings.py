@@ -25,6 +25,7 @@ def test_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     "wrong",
     [
         {"issuer": "http://login.example.com"},
+        {"api_server": "http://kubernetes.default.svc"},
         {"audience": ""},
         {"groups": ()},
         {"groups": ("system:masters",)},
