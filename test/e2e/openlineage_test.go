@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -78,6 +79,11 @@ func TestOpenLineage(t *testing.T) {
 	w.ended(w.over("bad"), v1alpha1.PhaseFailed, v1alpha1.ReasonNodesFailed)
 	w.run("killed", commands("dbt build"), func(r *v1alpha1.DbtRun) { r.Spec.Retry = &v1alpha1.Retry{Pods: ptr.To[int32](0)} })
 	w.eventually("the slow query", patience, func() (bool, string) { return db.sleeping() == 1, "no query" })
+	// What a pod has not told yet when it is killed, nobody knows.
+	w.eventually("its being recorded", patience, func() (bool, string) {
+		p := w.get("killed").Status.Progress
+		return p != nil && slices.Contains(p.Running, "model.chain.m6"), fmt.Sprint(p)
+	})
 	for _, p := range w.pods() {
 		if p.Annotations[v1alpha1.AnnotationRun] == "killed" {
 			w.killed(&p)

@@ -165,8 +165,9 @@ func TestRetryOfNodes(t *testing.T) {
 			files["models/m7.sql"] = fmt.Appendf(nil, "-- {{ ref('m6') }}\nselect made from %s.late\n", w.schema())
 			w.project(e, files)
 			w.run("chain", commands("dbt build"), func(r *v1alpha1.DbtRun) {
-				r.Spec.Retry = &v1alpha1.Retry{Nodes: &v1alpha1.NodeRetry{Limit: ptr.To[int32](3), DelaySeconds: ptr.To[int32](1)}}
+				r.Spec.Retry = &v1alpha1.Retry{Nodes: &v1alpha1.NodeRetry{Limit: ptr.To[int32](3), DelaySeconds: ptr.To[int32](15)}}
 			})
+			// Progress is told every 5 seconds at most, and a retry is told of before its delay.
 			w.eventually("the first retry", patience, func() (bool, string) {
 				r := w.get("chain")
 				return len(r.Status.Commands) == 1 && strings.Contains(r.Status.Commands[0].Note, "retry 1 of 3"), fmt.Sprint(r.Status.Commands)
