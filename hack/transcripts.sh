@@ -44,12 +44,20 @@ KUBECONFIG=$(dirname "$KUBECONFIG")/transcripts.kubeconfig
 kubectl config set-context --current --namespace "$namespace" >/dev/null
 trap 'rm -f "$KUBECONFIG"' EXIT
 
+# allowed waits until the API server has heard of jane's right.
+allowed() {
+  until [ "$(kubectl auth can-i "$@" --as jane@example.com 2>/dev/null)" = yes ]; do read -r -t 0.2 <> <(:) || true; done
+}
+kubectl create rolebinding jane --clusterrole dbt-runner --user jane@example.com >/dev/null
+allowed create dbtruns.dbtoperator.dev
+
 {
   cat <<'HEAD'
 # Transcripts
 
 What kubectl shows, taken from a real cluster by `hack/transcripts.sh`: the sample project, three variants of it that
-fail, a run that tries to bring its own profiles, and one of a project that is not there.
+fail, a run that tries to bring its own profiles, one of a project that is not there, and what somebody is told who may
+create runs and no more.
 HEAD
   transcript "Waiting for a run" "kubectl wait dbtrun/shop-build --for=condition=Succeeded --timeout=180s"
   for run in model-error test-fails parse-error cheat no-project; do
@@ -63,6 +71,13 @@ HEAD
   transcript "A run's events" "kubectl events --for dbtrun/model-error"
   transcript "The log of the pod" "kubectl logs job/\$(kubectl get dbtrun test-fails -o jsonpath={.status.job.name}) --tail=12"
   transcript "Refused at once" 'kubectl create -f - <<< "{apiVersion: dbtoperator.dev/v1alpha1, kind: DbtRun, metadata: {name: both}, spec: {commands: [\"dbt build\"]}}"'
+  transcript "Who has no right to use a project" 'kubectl create --as jane@example.com -f config/samples/dbtrun-build.yaml'
+  kubectl create role use-shop --verb use --resource dbtprojects.dbtoperator.dev --resource-name shop >/dev/null
+  kubectl create rolebinding use-shop --role use-shop --user jane@example.com >/dev/null
+  allowed use dbtprojects.dbtoperator.dev/shop
+  transcript "Who has it, and claims to be somebody else" 'kubectl create --as jane@example.com -f - <<< "{apiVersion: dbtoperator.dev/v1alpha1, kind: DbtRun, metadata: {name: forged}, spec: {projectRef: {name: shop}, commands: [dbt parse], requestedBy: {username: chief@example.com}}}"'
+  transcript "is named for who they are" "kubectl get dbtrun forged -o jsonpath='{.spec.requestedBy}{\"\\n\"}'"
+  transcript "Any code needs the right to run any code" 'kubectl create --as jane@example.com -f config/samples/dbtrun-inline.yaml'
   transcript "A spec does not change" 'kubectl patch dbtrun shop-build --type merge -p "{\"spec\": {\"target\": \"prod\"}}"'
 } >"$out"
 kubectl delete namespace "$namespace" --wait=false >/dev/null
