@@ -57,7 +57,7 @@ daemon() {
 	shift
 	mkdir -p "$STATE/run" "$STATE/log"
 	# Its own session: it outlives the terminal and never gets a Ctrl-C meant for this script.
-	setsid "$@" </dev/null >>"$STATE/log/$name.log" 2>&1 9>&- &
+	setsid "$@" </dev/null >>"$STATE/log/$name.log" 2>&1 3>&- 9>&- &
 	local pid=$!
 	disown "$pid"
 	printf '%s %s %s\n' "$pid" "$(started_at "$pid" || printf 0)" "${DAEMON_EXE:-$1}" >"$STATE/run/$name.pid"
