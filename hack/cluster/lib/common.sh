@@ -56,7 +56,8 @@ daemon() {
 	local name=$1
 	shift
 	mkdir -p "$STATE/run" "$STATE/log"
-	# Its own session: it outlives the terminal and never gets a Ctrl-C meant for this script.
+	# Its own session: it outlives the terminal and never gets a Ctrl-C meant for this script. Of what is open here it keeps
+	# nothing: neither the display of hack/test.sh (3) nor the lock (9).
 	setsid "$@" </dev/null >>"$STATE/log/$name.log" 2>&1 3>&- 9>&- &
 	local pid=$!
 	disown "$pid"
