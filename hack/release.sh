@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes a release in dist/VERSION: static binaries for each platform with a bill of materials each, the image for each and
 # as one index, the manifest that installs it, digests, and provenance. VERSION is the tag that is checked out; to try it
-# out, VERSION=v0.0.0-try hack/release.sh. The same commit and Go give the same bytes.
+# out, VERSION=v0.0.0-try hack/release.sh. The same commit and Go give the same bytes in every clone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ROOT=$PWD
@@ -37,6 +37,9 @@ for arch in amd64 arm64; do
   # A developer's GOFLAGS may leave the commit out of the binary.
   CGO_ENABLED=0 GOOS=linux GOARCH=$arch GOFLAGS='' go build -tags disable_grpc_modules -trimpath -buildvcs=true \
     -ldflags "-s -w -X main.version=$version" -o "$work/$arch/" ./cmd/manager ./cmd/runner
+  # Go leaves the commit out in silence where .git is a file.
+  go version -m "$work/$arch/manager" | grep -q "vcs.revision=$commit" ||
+    fail "the binaries do not name the commit they were made of: release from a clone, not from a linked worktree"
   for name in manager runner; do
     cp "$work/$arch/$name" "$out/${name}_linux_$arch"
     bin/tools/cyclonedx-gomod bin -json -noserial -notimestamp -version "$version" \
