@@ -277,19 +277,22 @@ func (w *world) rises(seen []told) {
 // startNames fails unless the event of the run's start says who asked for it.
 func (w *world) startNames(run, who string) {
 	w.Helper()
+	said := ""
 	w.eventually("the event Starting of DbtRun "+run, patience, func() (bool, string) {
 		events := &corev1.EventList{}
 		if err := cluster.List(w.Context(), events, client.InNamespace(w.namespace)); err != nil {
 			return false, err.Error()
 		}
-		found := ""
 		for _, e := range events.Items {
 			if e.InvolvedObject.Kind == "DbtRun" && e.InvolvedObject.Name == run && e.Reason == v1alpha1.ReasonStarting {
-				found = e.Message
+				said = e.Message
 			}
 		}
-		return strings.Contains(found, "Requested by "+who+"."), found
+		return said != "", fmt.Sprintf("%d other events", len(events.Items))
 	})
+	if !strings.HasPrefix(said, "Requested by "+who+".") {
+		w.Errorf("the event Starting says %q, want it to name %s", said, who)
+	}
 }
 
 // reads reads through the gate what came of the run.
