@@ -14,6 +14,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 	"sigs.k8s.io/yaml"
@@ -24,7 +25,8 @@ import (
 // cluster is what all tests share.
 var cluster struct {
 	client.Client
-	logs *kubernetes.Clientset
+	logs   *kubernetes.Clientset
+	config *rest.Config
 }
 
 func TestMain(m *testing.M) {
@@ -39,11 +41,12 @@ func connect() error {
 	if os.Getenv("KUBECONFIG") == "" {
 		return fmt.Errorf("KUBECONFIG is not set: run `make test-e2e`, or name a cluster that has the operator and its images")
 	}
-	rest, err := config.GetConfig()
+	to, err := config.GetConfig()
 	if err != nil {
 		return err
 	}
-	rest.QPS = -1
+	to.QPS = -1
+	cluster.config = to
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return err
@@ -51,10 +54,10 @@ func connect() error {
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return err
 	}
-	if cluster.Client, err = client.New(rest, client.Options{Scheme: scheme}); err != nil {
+	if cluster.Client, err = client.New(to, client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
-	cluster.logs, err = kubernetes.NewForConfig(rest)
+	cluster.logs, err = kubernetes.NewForConfig(to)
 	return err
 }
 

@@ -30,6 +30,7 @@ import (
 	"github.com/dbt-operator/dbt-operator/internal/journal"
 	"github.com/dbt-operator/dbt-operator/internal/metrics"
 	"github.com/dbt-operator/dbt-operator/internal/store"
+	"github.com/dbt-operator/dbt-operator/test/oidc/oidctest"
 )
 
 const (
@@ -72,7 +73,7 @@ func startCollector(t *testing.T, run *v1alpha1.DbtRun) {
 	t.Cleanup(func() { _ = kept.Close() })
 	keep(t, kept, run)
 	dir := t.TempDir()
-	if _, err := certify(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")); err != nil {
+	if _, err := oidctest.Certify(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")); err != nil {
 		t.Fatal(err)
 	}
 	serving, err := tls.LoadX509KeyPair(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"))
@@ -162,12 +163,12 @@ func publish(t *testing.T, at *net.TCPAddr) {
 // The whole way: a person, the gate, the API server's proxy, the operator's collector, and back.
 func TestTheWholeLineageAndLogComeThroughTheProxy(t *testing.T) {
 	g := newGate(t)
-	janes := dex.login(t, jane, audience)
+	janes := dex.Login(t, jane, audience)
 	run := g.creates(janes)
 	startCollector(t, run)
-	err := await(t.Context(), "the proxy knows the way to the collector", func() error {
-		if got := g.do(http.MethodGet, "/runs/"+run.Name+"/log", janes, ""); got.code != http.StatusOK || string(got.body) != logged {
-			return errors.New(string(got.body))
+	err := oidctest.Await(t.Context(), "the proxy knows the way to the collector", func() error {
+		if got := g.do(http.MethodGet, "/runs/"+run.Name+"/log", janes, ""); got.Code != http.StatusOK || string(got.Body) != logged {
+			return errors.New(string(got.Body))
 		}
 		return nil
 	})
@@ -175,15 +176,15 @@ func TestTheWholeLineageAndLogComeThroughTheProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := g.do(http.MethodGet, "/runs/"+run.Name+"/lineage?whole=true", janes, "")
-	if got.code != http.StatusOK || string(got.body) != lineage || got.kind != "application/json" {
-		t.Errorf("lineage.json: %d %s %s", got.code, got.kind, got.body)
+	if got.Code != http.StatusOK || string(got.Body) != lineage || got.Kind != "application/json" {
+		t.Errorf("lineage.json: %d %s %s", got.Code, got.Kind, got.Body)
 	}
 	// Of a run of which nothing is kept, the collector's own answer.
 	other := g.creates(janes)
-	if got := g.do(http.MethodGet, "/runs/"+other.Name+"/lineage?whole=true", janes, ""); got.code != http.StatusNotFound {
-		t.Errorf("of a run that kept nothing: %d %s", got.code, got.body)
+	if got := g.do(http.MethodGet, "/runs/"+other.Name+"/lineage?whole=true", janes, ""); got.Code != http.StatusNotFound {
+		t.Errorf("of a run that kept nothing: %d %s", got.Code, got.Body)
 	}
-	if got := g.do(http.MethodGet, "/runs/"+run.Name+"/log", dex.login(t, eve, audience), ""); got.code != http.StatusForbidden || strings.Contains(string(got.body), "orders") {
-		t.Errorf("eve: %d %s", got.code, got.body)
+	if got := g.do(http.MethodGet, "/runs/"+run.Name+"/log", dex.Login(t, eve, audience), ""); got.Code != http.StatusForbidden || strings.Contains(string(got.Body), "orders") {
+		t.Errorf("eve: %d %s", got.Code, got.Body)
 	}
 }

@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+	"text/template"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -28,21 +30,21 @@ import (
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/testutil"
+	"github.com/dbt-operator/dbt-operator/test/oidc/oidctest"
 )
 
 const (
 	root = "../.."
-	// team is the namespace that the gate's manifests name, system the operator's.
-	team   = "team-a"
-	system = "dbt-operator-system"
-	// patience ends a test in which nothing happens any more.
-	patience = time.Minute
+	// team is the namespace of runs that the gate's manifests name, gateNamespace the gate's own, system the operator's.
+	team          = "team-a"
+	gateNamespace = "dbt-gate"
+	system        = "dbt-operator-system"
 )
 
 // The one provider and the one API server of the package, and a client that may do everything on it.
 var (
 	scheme = runtime.NewScheme()
-	dex    *provider
+	dex    *oidctest.Provider
 	env    *envtest.Environment
 	admin  client.Client
 	assets string
@@ -51,7 +53,7 @@ var (
 	// unmet says what the tests need and is not there; then they are skipped.
 	unmet string
 	// fastapi is the one gate of the package; without Python it is nil, and noGate says so.
-	fastapi *server
+	fastapi *oidctest.Gate
 	noGate  string
 )
 
@@ -73,7 +75,7 @@ func run(m *testing.M) int {
 	code := m.Run()
 	// Not when a test was chosen by name that says nothing to the gate.
 	if code == 0 && fastapi != nil && flag.Lookup("test.run").Value.String() == "" {
-		if err := logIsClean(fastapi.process.output()); err != nil {
+		if err := logIsClean(fastapi.Process.Output()); err != nil {
 			fmt.Fprintf(os.Stderr, "oidc: %v\n", err)
 			return 1
 		}
@@ -91,7 +93,6 @@ func start(ctx context.Context, dir string) error {
 	for tool, how := range map[string]string{
 		filepath.Join(assets, "kube-apiserver"):      "make test-gate builds it",
 		filepath.Join(assets, "kubectl"):             "make test-gate builds it",
-		filepath.Join(root, "bin", "tools", "dex"):   "make test-gate builds it, and hack/tool.sh dex",
 		filepath.Join(root, "config", "policy"):      "it is part of the repository",
 		filepath.Join(root, "examples/fastapi-gate"): "it is part of the repository",
 	} {
@@ -100,8 +101,11 @@ func start(ctx context.Context, dir string) error {
 			return nil
 		}
 	}
+	if unmet = oidctest.Unmet(); unmet != "" {
+		return nil
+	}
 	var err error
-	if dex, err = startProvider(ctx, dir); err != nil {
+	if dex, err = oidctest.StartProvider(ctx, dir); err != nil {
 		return err
 	}
 	if err := startAPIServer(ctx, dir); err != nil {
@@ -110,13 +114,19 @@ func start(ctx context.Context, dir string) error {
 	if err := install(ctx); err != nil {
 		return err
 	}
-	fastapi, noGate, err = startGate(ctx, dir)
+	token, err := oidctest.GateToken(ctx, admin, gateNamespace)
+	if err != nil {
+		return err
+	}
+	fastapi, noGate, err = oidctest.StartGate(ctx, dir, oidctest.GateConfig{
+		Provider: dex, Namespace: team, APIServer: env.Config.Host, CA: env.Config.CAData, Token: token,
+	})
 	return err
 }
 
 func stop() {
 	if fastapi != nil {
-		fastapi.process.stop()
+		fastapi.Process.Stop()
 	}
 	if env != nil {
 		if err := env.Stop(); err != nil {
@@ -124,7 +134,7 @@ func stop() {
 		}
 	}
 	if dex != nil {
-		dex.process.stop()
+		dex.Process.Stop()
 	}
 }
 
@@ -158,6 +168,19 @@ func startAPIServer(ctx context.Context, dir string) error {
 	return err
 }
 
+// authentication returns the API server's configuration for the provider.
+func authentication() ([]byte, error) {
+	tmpl, err := template.ParseFiles(filepath.Join("testdata", "authentication.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	err = tmpl.Execute(&out, map[string]string{
+		"Issuer": dex.Issuer, "Audience": audience, "CA": strings.ReplaceAll(strings.TrimSpace(string(dex.CA)), "\n", "\n        "),
+	})
+	return out.Bytes(), err
+}
+
 // install installs what an administrator does: roles, policies, the team's namespace with its project and bindings, and
 // the gate's manifests.
 func install(ctx context.Context) error {
@@ -185,7 +208,7 @@ func install(ctx context.Context) error {
 		}
 	}
 	// The API server tells of new kinds a moment after they were installed.
-	err := await(ctx, "DbtProject shop is created", func() error {
+	err := oidctest.Await(ctx, "DbtProject shop is created", func() error {
 		return admin.Create(ctx, testutil.MakeDbtProject("shop").Namespace(team).Obj())
 	})
 	if err != nil {
@@ -203,7 +226,7 @@ func policiesAreInForce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return await(ctx, "the policies are in force", func() error {
+	return oidctest.Await(ctx, "the policies are in force", func() error {
 		probe := testutil.MakeDbtRun("probe").Namespace(team).Project("shop").Obj()
 		if err := nobody.Create(ctx, probe.DeepCopy(), client.DryRunAll); err == nil {
 			return errors.New("a run of nobody's is taken")
@@ -213,25 +236,6 @@ func policiesAreInForce(ctx context.Context) error {
 		}
 		return nil
 	})
-}
-
-// await tries until there is no error any more.
-func await(ctx context.Context, what string, try func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := try()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waiting until %s: %w", what, err)
-		case <-tick.C:
-		}
-	}
 }
 
 // apply creates every object of a manifest.

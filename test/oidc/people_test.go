@@ -13,6 +13,15 @@ import (
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/testutil"
+	"github.com/dbt-operator/dbt-operator/test/oidc/oidctest"
+)
+
+// The people of the provider, and the clients that they log in for.
+var jane, joe, eve = oidctest.Jane, oidctest.Joe, oidctest.Eve
+
+const (
+	audience = oidctest.Audience
+	another  = oidctest.Another
 )
 
 // elsewhere is a namespace that the gate has nothing to do with.
@@ -49,30 +58,30 @@ func whoami(t *testing.T, c client.Client) (authenticationv1.UserInfo, error) {
 
 func TestPeopleAreWhoTheyLoggedInAs(t *testing.T) {
 	needs(t)
-	for _, who := range []*person{jane, joe, eve} {
-		got, err := whoami(t, bearer(t, dex.login(t, who, audience)))
+	for _, who := range []*oidctest.Person{jane, joe, eve} {
+		got, err := whoami(t, bearer(t, dex.Login(t, who, audience)))
 		if err != nil {
-			t.Fatalf("%s: %v", who.name, err)
+			t.Fatalf("%s: %v", who.Name, err)
 		}
 		groups := []string{"system:authenticated"}
-		for _, g := range who.groups {
+		for _, g := range who.Groups {
 			groups = append(groups, "oidc:"+g)
 		}
 		slices.Sort(groups)
 		slices.Sort(got.Groups)
-		if got.Username != "oidc:"+who.email || got.UID == "" || cmp.Diff(groups, got.Groups) != "" {
-			t.Errorf("%s is %+v, want oidc:%s of %v", who.name, got, who.email, groups)
+		if got.Username != "oidc:"+who.Email || got.UID == "" || cmp.Diff(groups, got.Groups) != "" {
+			t.Errorf("%s is %+v, want oidc:%s of %v", who.Name, got, who.Email, groups)
 		}
 	}
 }
 
 func TestTokensThatAreNotTaken(t *testing.T) {
 	needs(t)
-	good := dex.login(t, jane, audience)
+	good := dex.Login(t, jane, audience)
 	parts := strings.Split(good, ".")
-	joes := strings.Split(dex.login(t, joe, audience), ".")
+	joes := strings.Split(dex.Login(t, joe, audience), ".")
 	for name, token := range map[string]string{
-		"for another audience":           dex.login(t, jane, another),
+		"for another audience":           dex.Login(t, jane, another),
 		"with somebody else's payload":   parts[0] + "." + joes[1] + "." + parts[2],
 		"without a signature":            parts[0] + "." + parts[1] + ".",
 		"with alg none":                  "eyJhbGciOiJub25lIn0." + parts[1] + ".",
@@ -106,7 +115,7 @@ func TestAProjectIsRunByOneGroup(t *testing.T) {
 
 	hers := run.DeepCopy()
 	hers.Spec.RequestedBy = nil
-	janes := bearer(t, dex.login(t, jane, audience))
+	janes := bearer(t, dex.Login(t, jane, audience))
 	if err := janes.Create(t.Context(), hers); err != nil {
 		t.Fatalf("jane may run shop: %v", err)
 	}
@@ -119,7 +128,7 @@ func TestAProjectIsRunByOneGroup(t *testing.T) {
 		t.Errorf("spec.requestedBy (-want +got):\n%s", diff)
 	}
 
-	joes := bearer(t, dex.login(t, joe, audience))
+	joes := bearer(t, dex.Login(t, joe, audience))
 	err = joes.Create(t.Context(), run.DeepCopy())
 	denied(t, err, `User "oidc:joe@example.com" cannot run DbtProject "shop" in namespace "team-a"`, `needs the verb "use" on dbtprojects.dbtoperator.dev "shop"`)
 	t.Log(err)
@@ -128,7 +137,7 @@ func TestAProjectIsRunByOneGroup(t *testing.T) {
 	forged.Spec.RequestedBy = &v1alpha1.Requester{Username: "oidc:jane@example.com"}
 	denied(t, joes.Create(t.Context(), forged), `needs the verb "use"`)
 
-	err = bearer(t, dex.login(t, eve, audience)).Create(t.Context(), run.DeepCopy())
+	err = bearer(t, dex.Login(t, eve, audience)).Create(t.Context(), run.DeepCopy())
 	denied(t, err, `User "oidc:eve@example.com" cannot create resource "dbtruns" in API group "dbtoperator.dev" in the namespace "team-a"`)
 	t.Log(err)
 }

@@ -12,12 +12,13 @@ import (
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/testutil"
+	"github.com/dbt-operator/dbt-operator/test/oidc/oidctest"
 )
 
 // What somebody could do who has taken the gate over: its own token, and any headers they like.
 func TestTheGateHasNoOtherRight(t *testing.T) {
 	needs(t)
-	token, err := gateToken(t.Context())
+	token, err := oidctest.GateToken(t.Context(), admin, gateNamespace)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,7 @@ func TestTheGateHasNoOtherRight(t *testing.T) {
 		})
 	}
 	// She may do herself what the gate may not do in her name: the refusals above are not hers.
-	herself := bearer(t, dex.login(t, jane, audience))
+	herself := bearer(t, dex.Login(t, jane, audience))
 	for name, do := range map[string]func(context.Context, client.Client) error{
 		"create a run elsewhere": create(elsewhere), "read Secrets": list(&corev1.SecretList{}, team), "list projects": list(&v1alpha1.DbtProjectList{}, team),
 	} {

@@ -16,6 +16,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/test/oidc/oidctest"
 )
 
 // transcript is a shell with tokens in variables, and what was typed and said.
@@ -76,8 +77,8 @@ func TestTranscript(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &transcript{T: t, variables: []string{
-		"PATH=" + bin + ":" + os.Getenv("PATH"), "KUBECONFIG=" + kubeconfig(t), "gate=" + g.url,
-		"jane=" + dex.login(t, jane, audience), "joe=" + dex.login(t, joe, audience), "own=" + g.token,
+		"PATH=" + bin + ":" + os.Getenv("PATH"), "KUBECONFIG=" + kubeconfig(t), "gate=" + g.URL,
+		"jane=" + dex.Login(t, jane, audience), "joe=" + dex.Login(t, joe, audience), "own=" + g.Token,
 	}}
 	s.page.WriteString("# Transcript: two people of two groups\n\nWhat kubectl and curl show, taken from a real Kubernetes API server, a real Dex and the FastAPI gate by\n" +
 		"`OIDC_TRANSCRIPT=$PWD/docs/oidc-transcript.md go test -count=1 -run TestTranscript ./test/oidc`. `$jane` and `$joe` hold their ID tokens, `$own` the gate's\n" +
@@ -96,7 +97,7 @@ func TestTranscript(t *testing.T) {
 	body := s.run(fmt.Sprintf(post, "jane"), `"username":"oidc:jane@example.com"`)
 	s.run(fmt.Sprintf(post, "joe"), `needs the verb \"use\"`, `"status":403`)
 	s.run(`curl -s "$gate/runs" -H "Authorization: Bearer nonsense"`, `"status":401`)
-	run := &v1alpha1.DbtRun{ObjectMeta: metav1.ObjectMeta{Namespace: team, Name: answer{body: []byte(body)}.text("name")}}
+	run := &v1alpha1.DbtRun{ObjectMeta: metav1.ObjectMeta{Namespace: team, Name: oidctest.Answer{Body: []byte(body)}.Text("name")}}
 	g.see(run)
 	s.stream(run)
 
@@ -136,8 +137,8 @@ func (s *transcript) stream(run *v1alpha1.DbtRun) {
 		{Phase: v1alpha1.PhaseSucceeded, Results: &v1alpha1.Results{Success: 2}, Message: "All 2 nodes ended well."},
 	}
 	var said bytes.Buffer
-	events(s.T, io.TeeReader(out, &said), func(e event) {
-		if e.name == "run" && len(steps) > 0 {
+	oidctest.Events(s.T, io.TeeReader(out, &said), func(e oidctest.Event) {
+		if e.Name == "run" && len(steps) > 0 {
 			run.Status, steps = steps[0], steps[1:]
 			if err := admin.Status().Update(s.Context(), run); err != nil {
 				s.Errorf("writing the status: %v", err)
