@@ -72,10 +72,9 @@ HEAD
   transcript "The log of the pod" "kubectl logs job/\$(kubectl get dbtrun test-fails -o jsonpath={.status.job.name}) --tail=12"
   transcript "Refused at once" 'kubectl create -f - <<< "{apiVersion: dbtoperator.dev/v1alpha1, kind: DbtRun, metadata: {name: both}, spec: {commands: [\"dbt build\"]}}"'
   transcript "Who has no right to use a project" 'kubectl create --as jane@example.com -f config/samples/dbtrun-build.yaml'
-  kubectl create role use-shop --verb use --resource dbtprojects.dbtoperator.dev --resource-name shop >/dev/null
-  kubectl create rolebinding use-shop --role use-shop --user jane@example.com >/dev/null
-  allowed use dbtprojects.dbtoperator.dev/shop
-  transcript "Who has it, and claims to be somebody else" 'kubectl create --as jane@example.com -f - <<< "{apiVersion: dbtoperator.dev/v1alpha1, kind: DbtRun, metadata: {name: forged}, spec: {projectRef: {name: shop}, commands: [dbt parse], requestedBy: {username: chief@example.com}}}"'
+  transcript "What gives the right, to a group, on one project" 'kubectl apply -f config/samples/role-use-shop.yaml'
+  allowed use dbtprojects.dbtoperator.dev/shop --as-group analysts
+  transcript "Who has it, and claims to be somebody else" 'kubectl create --as jane@example.com --as-group analysts -f - <<< "{apiVersion: dbtoperator.dev/v1alpha1, kind: DbtRun, metadata: {name: forged}, spec: {projectRef: {name: shop}, commands: [dbt parse], requestedBy: {username: chief@example.com}}}"'
   transcript "is named for who they are" "kubectl get dbtrun forged -o jsonpath='{.spec.requestedBy}{\"\\n\"}'"
   transcript "Any code needs the right to run any code" 'kubectl create --as jane@example.com -f config/samples/dbtrun-inline.yaml'
   transcript "A spec does not change" 'kubectl patch dbtrun shop-build --type merge -p "{\"spec\": {\"target\": \"prod\"}}"'
