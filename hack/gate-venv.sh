@@ -18,7 +18,8 @@ if [ -z "$python" ]; then
   exit 3
 fi
 
-wanted=$(cat "$pins/requirements.txt" "$pins/requirements-dev.txt" <("$python" --version) | sha256sum | cut -d ' ' -f 1)
+# Its programs name it by its whole path, so one that was moved along with its checkout is of no use.
+wanted=$(cat "$pins/requirements.txt" "$pins/requirements-dev.txt" <("$python" --version) <(echo "$venv") | sha256sum | cut -d ' ' -f 1)
 # Two tests may ask at once.
 exec 9>"$PWD/bin/gate-venv.lock"
 flock 9
