@@ -133,7 +133,7 @@ func TestOnlyTheOperatorCarriesAnothersName(t *testing.T) {
 	}
 }
 
-const manifest = `apiVersion: dbtoperator.dev/v1alpha1
+const scheduleManifest = `apiVersion: dbtoperator.dev/v1alpha1
 kind: DbtSchedule
 metadata:
   name: NAME
@@ -155,7 +155,7 @@ func TestApplyOfWhatIsThere(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			x := newTeam(t)
 			ada, ben := x.person("ada", "system:masters"), x.person("ben", "system:masters")
-			object := strings.Replace(manifest, "NAME", "s", 1)
+			object := strings.Replace(scheduleManifest, "NAME", "s", 1)
 			out, err := x.kubectl(ada, object, flags...)
 			x.ok(out, err)
 			before := fresh(x, x.schedule("s").Obj())

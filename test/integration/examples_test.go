@@ -1,8 +1,6 @@
 package integration
 
 import (
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,12 +10,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/runjob"
 	"github.com/dbt-operator/dbt-operator/internal/testutil"
+	"github.com/dbt-operator/dbt-operator/internal/testutil/manifest"
 )
 
 // examples returns the objects of the manifests in a folder below examples, by file.
@@ -29,21 +27,12 @@ func examples(t *testing.T, folder string) map[string][]*unstructured.Unstructur
 	}
 	out := map[string][]*unstructured.Unstructured{}
 	for _, path := range paths {
-		f, err := os.Open(path)
+		content, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = f.Close() }()
-		for decoder := yaml.NewYAMLOrJSONDecoder(f, 4096); ; {
-			object := &unstructured.Unstructured{}
-			err := decoder.Decode(&object.Object)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				t.Fatalf("%s: %v", path, err)
-			}
-			out[filepath.Base(path)] = append(out[filepath.Base(path)], object)
+		if out[filepath.Base(path)], err = manifest.Objects(content, path); err != nil {
+			t.Fatal(err)
 		}
 	}
 	return out

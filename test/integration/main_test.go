@@ -2,9 +2,7 @@ package integration
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,11 +11,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -25,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/testutil/manifest"
 )
 
 // The one API server of the package, a client that may do everything on it, and the manager's own configuration.
@@ -115,28 +112,9 @@ func grant(dir string) error {
 
 // apply creates every object of a manifest.
 func apply(ctx context.Context, path string) error {
-	file, err := os.Open(path)
+	content, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	defer file.Close() //nolint:errcheck // it was only read
-	return applyAll(ctx, admin, file, path)
-}
-
-// applyAll creates every object that is read.
-func applyAll(ctx context.Context, c client.Client, from io.Reader, name string) error {
-	for docs := yaml.NewYAMLOrJSONDecoder(from, 4096); ; {
-		object := &unstructured.Unstructured{}
-		if err := docs.Decode(object); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("reading %s: %w", name, err)
-		}
-		if len(object.Object) == 0 {
-			continue
-		}
-		if err := c.Create(ctx, object); err != nil {
-			return fmt.Errorf("creating %s %s of %s: %w", object.GetKind(), object.GetName(), name, err)
-		}
-	}
+	return manifest.Create(ctx, admin, content, path)
 }

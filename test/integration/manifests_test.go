@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,24 +8,26 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/dbt-operator/dbt-operator/internal/testutil/manifest"
 )
 
 // built returns the objects of a kustomization by kind and name.
 func built(t *testing.T, dir string) map[string]*unstructured.Unstructured {
 	t.Helper()
-	manifest, err := kustomize(t.Context(), dir)
+	content, err := kustomize(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := manifest.Objects(content, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := map[string]*unstructured.Unstructured{}
-	for docs := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 4096); ; {
-		object := &unstructured.Unstructured{}
-		if docs.Decode(object) != nil {
-			return out
-		}
+	for _, object := range objects {
 		out[object.GetKind()+"/"+object.GetName()] = object
 	}
+	return out
 }
 
 func configDir(folder string) string { return filepath.Join("..", "..", "config", folder) }

@@ -14,6 +14,7 @@ import (
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/testutil"
+	"github.com/dbt-operator/dbt-operator/internal/testutil/manifest"
 )
 
 // kustomize builds a folder as kubectl does.
@@ -30,11 +31,11 @@ func kustomize(ctx context.Context, dir string) ([]byte, error) {
 
 // install installs a folder of config that holds policies, and waits until the API server keeps to all of them.
 func install(ctx context.Context, s server, folder string, stamps bool) error {
-	manifest, err := kustomize(ctx, filepath.Join("..", "..", "config", folder))
+	content, err := kustomize(ctx, filepath.Join("..", "..", "config", folder))
 	if err != nil {
 		return err
 	}
-	if err := applyAll(ctx, s.admin, bytes.NewReader(manifest), "config/"+folder); err != nil {
+	if err := manifest.Create(ctx, s.admin, content, "config/"+folder); err != nil {
 		return err
 	}
 	// Nobody, with every right there is: only the policies refuse them.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,10 +17,8 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -30,6 +27,7 @@ import (
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/testutil"
+	"github.com/dbt-operator/dbt-operator/internal/testutil/manifest"
 	"github.com/dbt-operator/dbt-operator/test/oidc/oidctest"
 )
 
@@ -194,7 +192,7 @@ func install(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := apply(ctx, content, file); err != nil {
+		if err := manifest.Create(ctx, admin, content, file); err != nil {
 			return err
 		}
 	}
@@ -203,7 +201,7 @@ func install(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("building %s: %w", folder, err)
 		}
-		if err := apply(ctx, content, folder); err != nil {
+		if err := manifest.Create(ctx, admin, content, folder); err != nil {
 			return err
 		}
 	}
@@ -236,22 +234,4 @@ func policiesAreInForce(ctx context.Context) error {
 		}
 		return nil
 	})
-}
-
-// apply creates every object of a manifest.
-func apply(ctx context.Context, manifest []byte, of string) error {
-	for docs := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 4096); ; {
-		object := &unstructured.Unstructured{}
-		if err := docs.Decode(object); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("reading %s: %w", of, err)
-		}
-		if len(object.Object) == 0 {
-			continue
-		}
-		if err := admin.Create(ctx, object); err != nil {
-			return fmt.Errorf("creating %s %s of %s: %w", object.GetKind(), object.GetName(), of, err)
-		}
-	}
 }
