@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -263,7 +265,7 @@ func TestCollectorReturns(t *testing.T) {
 	}
 }
 
-// collectorIs points the collector's Service at pods of a component.
+// collectorIs points the collector's Service at pods of a component, and returns when the network does so too.
 func (w *world) collectorIs(ctx context.Context, component string) {
 	w.Helper()
 	patch := fmt.Sprintf(`{"spec":{"selector":{"app.kubernetes.io/component":%q}}}`, component)
@@ -272,6 +274,35 @@ func (w *world) collectorIs(ctx context.Context, component string) {
 	if err := cluster.Patch(ctx, s, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
 		w.Fatal(err)
 	}
+	pods := &corev1.PodList{}
+	if err := cluster.List(ctx, pods, client.InNamespace(system), client.MatchingLabels{"app.kubernetes.io/component": component}); err != nil {
+		w.Fatal(err)
+	}
+	want := len(pods.Items) > 0
+	w.eventually("the collector's endpoints", patience, func() (bool, string) {
+		slices := &discoveryv1.EndpointSliceList{}
+		if err := cluster.List(ctx, slices, client.InNamespace(system), client.MatchingLabels{discoveryv1.LabelServiceName: s.Name}); err != nil {
+			return false, err.Error()
+		}
+		n := 0
+		for _, slice := range slices.Items {
+			n += len(slice.Endpoints)
+		}
+		return n > 0 == want, fmt.Sprint(n, " endpoints")
+	})
+	if want {
+		return // a runner asks until it is answered
+	}
+	// Endpoints are known a moment before the node's rules are. A test that is on no node finds the address closed at once.
+	address := net.JoinHostPort(s.Spec.ClusterIP, fmt.Sprint(s.Spec.Ports[0].Port))
+	w.eventually("the collector's address being closed", patience, func() (bool, string) {
+		conn, err := net.DialTimeout("tcp", address, time.Second)
+		if err != nil {
+			return true, ""
+		}
+		_ = conn.Close()
+		return false, address + " is open"
+	})
 }
 
 func reasonOf(r *v1alpha1.DbtRun, kind string) string {
