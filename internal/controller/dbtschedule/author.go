@@ -2,8 +2,10 @@ package dbtschedule
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -30,14 +32,39 @@ func (r *Reconciler) gatherAuthority(ctx context.Context, seen *observed) error 
 		return nil
 	}
 	asked := *review.Spec.ResourceAttributes
-	if err := r.client.Create(ctx, review); err != nil {
+	allowed, err := r.ask(ctx, review)
+	if err != nil {
 		return fmt.Errorf("asking whether the author of DbtSchedule %s may %s %s %s: %w", seen.key(), asked.Verb, asked.Resource, asked.Name, err)
+	}
+	seen.authority = authority(seen.schedule, asked, allowed)
+	return nil
+}
+
+const (
+	// answerLife is how long an answer of the API server is one to the same question: schedules of one author and project
+	// that tick together ask once.
+	answerLife = time.Second
+	// mostAnswers bounds how many are kept.
+	mostAnswers = 1024
+)
+
+// ask returns the API server's answer to a question about a right, or the one that it gave a moment ago.
+func (r *Reconciler) ask(ctx context.Context, review *authorizationv1.SubjectAccessReview) (bool, error) {
+	question, err := json.Marshal(review.Spec)
+	if err != nil {
+		return false, err
+	}
+	if answer, ok := r.answers.Get(string(question)); ok {
+		return answer.(bool), nil
+	}
+	if err := r.client.Create(ctx, review); err != nil {
+		return false, err
 	}
 	if s := review.Status; !s.Allowed && s.EvaluationError != "" {
 		ctrl.LoggerFrom(ctx).Info("the author's right was found missing with an error", "error", s.EvaluationError)
 	}
-	seen.authority = authority(seen.schedule, asked, review.Status.Allowed)
-	return nil
+	r.answers.Add(string(question), review.Status.Allowed, answerLife)
+	return review.Status.Allowed, nil
 }
 
 // reviewOf returns what is to be asked about the schedule's author, nil when it has none.
@@ -97,6 +124,15 @@ func (o *observed) known() *metav1.Condition {
 		return nil
 	}
 	return c
+}
+
+// news reports whether the answer about the author is another than the status says.
+func (o *observed) news() bool {
+	if o.authority == nil {
+		return false
+	}
+	c := meta.FindStatusCondition(o.schedule.Status.Conditions, v1alpha1.ConditionAuthorized)
+	return c == nil || c.Status != o.authority.Status || c.Reason != o.authority.Reason
 }
 
 // denied reports whether the author is known not to have the right.

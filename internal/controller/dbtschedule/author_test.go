@@ -64,7 +64,7 @@ func TestAuthorWithoutTheRight(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, shop(), c.schedule.Author("ada").Obj())
 			b.settle("s")
-			b.denied = true
+			b.deny(true)
 			s := b.goTo(at(6, 0), "s")
 			b.has("denied", "")
 			b.authorized(s, "False Denied", `that needs the verb "use" on dbtprojects.dbtoperator.dev "shop" in namespace "ns"`)
@@ -84,7 +84,7 @@ func TestAuthorWithoutTheRight(t *testing.T) {
 			if len(b.reviews) != questions {
 				t.Errorf("asked between ticks: %v", b.reviews[questions:])
 			}
-			b.denied = false
+			b.deny(false)
 			s = b.goTo(at(9, 0), "s")
 			b.has("given back", c.want)
 			b.authorized(s, "True Allowed", "may run")
@@ -103,7 +103,7 @@ func TestAuthorWithoutTheRight(t *testing.T) {
 func TestAuthorWithoutTheRightCancelsNothing(t *testing.T) {
 	b := newBench(t, shop(), hourly().Policy(v1alpha1.ScheduleReplace).Author("ada").Obj())
 	b.goTo(at(6, 0), "s")
-	b.denied = true
+	b.deny(true)
 	b.goTo(at(7, 0), "s")
 	b.has("the run that is there goes on", "06:00")
 }
@@ -111,7 +111,7 @@ func TestAuthorWithoutTheRightCancelsNothing(t *testing.T) {
 func TestDeployWithoutTheRight(t *testing.T) {
 	b := newBench(t, shop(), hourly().OnProjectChange().Author("ada").Obj())
 	b.settle("s")
-	b.denied = true
+	b.deny(true)
 	b.deploy("shop")
 	s := b.settle("s")
 	b.has("denied", "")
@@ -119,7 +119,7 @@ func TestDeployWithoutTheRight(t *testing.T) {
 	if s.Status.Project.Generation != 2 {
 		t.Errorf("the change is not dealt with: %+v", s.Status.Project)
 	}
-	b.denied = false
+	b.deny(false)
 	b.settle("s")
 	b.has("what was denied is past", "")
 	b.deploy("shop")
@@ -132,7 +132,7 @@ func TestDeployWithoutTheRight(t *testing.T) {
 // A backfill waits, and is looked at again though no tick comes.
 func TestBackfillWithoutTheRight(t *testing.T) {
 	b := newBench(t, shop(), hourly().Suspend().Backfill(at(1, 0), at(2, 0), 1).Author("ada").Obj())
-	b.denied = true
+	b.deny(true)
 	s := b.settle("s")
 	b.has("denied", "")
 	b.authorized(s, "False Denied", "shop")
@@ -142,7 +142,7 @@ func TestBackfillWithoutTheRight(t *testing.T) {
 	if _, result := b.pass("s"); result.RequeueAfter != recheck {
 		t.Errorf("again in %s", result.RequeueAfter)
 	}
-	b.denied = false
+	b.deny(false)
 	b.settle("s")
 	b.has("given back", "b01:00")
 }
@@ -185,10 +185,10 @@ func TestNoAuthor(t *testing.T) {
 // A new author is asked for at once, so that the condition never speaks of another.
 func TestNewAuthor(t *testing.T) {
 	b := newBench(t, shop(), hourly().Author("ada").Obj())
-	b.denied = true
+	b.deny(true)
 	s := b.settle("s")
 	b.authorized(s, "False Denied", `"ada"`)
-	b.denied = false
+	b.deny(false)
 	b.edit("s", func(s *v1alpha1.DbtScheduleSpec) { s.RequestedBy = &v1alpha1.Requester{Username: "ben"} })
 	s = b.settle("s")
 	b.authorized(s, "True Allowed", `"ben"`)
@@ -222,5 +222,27 @@ func TestAuthorityIsBounded(t *testing.T) {
 	got := authority(s, *reviewOf(s).Spec.ResourceAttributes, false)
 	if got.Status != metav1.ConditionFalse || len(got.Message) > 1900 || !strings.Contains(got.Message, "4936 groups of the author could not be recorded") {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Schedules of one author and project that tick together ask once; a moment later it is asked again.
+func TestAnswersAreSharedForAMoment(t *testing.T) {
+	second := hourly().Author("ada", "finance").Obj()
+	second.Name, second.UID = "s2", "s2"
+	b := newBench(t, shop(), hourly().Author("ada", "finance").Obj(), second)
+	b.settle("s")
+	b.settle("s2")
+	b.reviews = nil
+	b.clock.SetTime(at(6, 0))
+	b.settle("s")
+	b.settle("s2")
+	if len(b.reviews) != 1 || len(b.list()) != 2 {
+		t.Errorf("questions %v, runs %q; want one for two runs", b.reviews, b.runs())
+	}
+	b.deny(true)
+	b.end(b.list()[0].Name, good)
+	b.goTo(at(7, 0), "s")
+	if len(b.reviews) != 2 || len(b.list()) != 2 {
+		t.Errorf("questions %v, runs %q; want it asked again, and no run", b.reviews, b.runs())
 	}
 }

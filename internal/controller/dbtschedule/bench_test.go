@@ -118,6 +118,12 @@ func (b *bench) restart() {
 	b.r = New(b.clock, c, b.client, b.events, metrics.NewSchedules(prometheus.NewRegistry(), b.clock.Now))
 }
 
+// deny takes the author's right, or gives it back, a moment ago: no answer from before it is good any more.
+func (b *bench) deny(yes bool) {
+	b.denied = yes
+	b.clock.SetTime(b.clock.Now().Add(answerLife + time.Millisecond))
+}
+
 // review answers a SubjectAccessReview, which writes nothing.
 func (b *bench) review(review *authorizationv1.SubjectAccessReview) error {
 	if b.unanswered {

@@ -8,10 +8,13 @@ import (
 
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/controller"
@@ -33,6 +36,15 @@ const (
 	conflictRetry = time.Second
 	// refusedRetry is when a run that the API server refuses to take is tried again.
 	refusedRetry = 30 * time.Second
+	// recordRetry is when a run that was made is recorded, should no watch event tell of it.
+	recordRetry = time.Second
+)
+
+// Priorities in the queue: where more is to be done than can be, ticks that are due come before what watch events bring,
+// whose priority is 0, and that before what can wait.
+const (
+	priorityDue    = 100
+	priorityRecord = handler.LowPriority
 )
 
 // Reconciler makes the runs of DbtSchedules.
@@ -45,11 +57,17 @@ type Reconciler struct {
 	recorder events.EventRecorder
 	metrics  *metrics.Schedules
 	behind   controller.Behind
+	// made are runs that no status names yet; answers are those of the last moment about authors.
+	made    unrecorded
+	answers *cache.LRUExpireCache
 }
 
 // New returns a Reconciler that reads through c's cache, and past it through direct.
 func New(clk clock.PassiveClock, c client.Client, direct client.Reader, recorder events.EventRecorder, m *metrics.Schedules) *Reconciler {
-	return &Reconciler{clock: clk, client: c, direct: direct, recorder: recorder, metrics: m}
+	return &Reconciler{
+		clock: clk, client: c, direct: direct, recorder: recorder, metrics: m,
+		answers: cache.NewLRUExpireCacheWithClock(mostAnswers, clk),
+	}
 }
 
 // Reconcile carries one schedule one step further.
@@ -74,6 +92,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	decided := decide(seen)
 	done, actErr := r.act(ctx, seen, decided)
+	if actErr == nil && decided.ticksAlone() && done.smoothly() && !seen.news() {
+		return r.recordLater(ctx, seen, done), nil
+	}
 	result, err := r.record(ctx, seen, decided, done)
 	if err := errors.Join(actErr, err); err != nil {
 		return ctrl.Result{}, err
@@ -83,6 +104,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 
 func (r *Reconciler) forget(req ctrl.Request) {
 	r.behind.Forget(req.NamespacedName)
+	r.made.forget(req.NamespacedName)
 	r.metrics.Next(req.String(), time.Time{})
 }
 
@@ -103,7 +125,7 @@ func (r *Reconciler) again(key client.ObjectKey, decided decision, done outcome)
 		return ctrl.Result{}
 	}
 	// The clock is read anew: a pass takes its time, and the next tick shall not be later for it.
-	return ctrl.Result{RequeueAfter: min(recheck, max(time.Millisecond, next.Sub(r.clock.Now())))}
+	return ctrl.Result{RequeueAfter: min(recheck, max(time.Millisecond, next.Sub(r.clock.Now()))), Priority: ptr.To(priorityDue)}
 }
 
 func (r *Reconciler) logger(base logr.Logger) func(*ctrl.Request) logr.Logger {

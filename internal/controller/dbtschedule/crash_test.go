@@ -321,3 +321,40 @@ func TestEndIsRecordedBeforeTheRunGoes(t *testing.T) {
 		t.Errorf("made %v", b.made)
 	}
 }
+
+// The same before the status names the run: the process knows what it made.
+func TestRunThatNeitherCacheNorStatusShow(t *testing.T) {
+	b := newBench(t, shop(), hourly().Obj())
+	b.goTo(at(5, 45), "s")
+	blind := interceptor.NewClient(b.client, interceptor.Funcs{
+		Create: b.funcs().Create,
+		List:   func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error { return nil },
+	})
+	b.r = New(b.clock, blind, b.client, events.NewFakeRecorder(100), metrics.NewSchedules(prometheus.NewRegistry(), b.clock.Now))
+	b.clock.SetTime(at(6, 0))
+	if s, _ := b.pass("s"); s.Status.LastScheduleTime != nil {
+		t.Fatal("the status was patched: the test is wrong")
+	}
+	b.goTo(at(7, 0), "s")
+	b.has("06:00 is active", "06:00")
+}
+
+// A tick costs one write before the next schedule's, and its recording comes after other ticks that are due.
+func TestFiringComesBeforeRecording(t *testing.T) {
+	b := newBench(t, shop(), hourly().Author("ada").Obj())
+	b.settle("s")
+	_, waiting := b.pass("s")
+	before := b.writes
+	b.clock.SetTime(at(6, 0))
+	s, fired := b.pass("s")
+	if b.writes != before+1 || s.Status.LastScheduleTime != nil {
+		t.Errorf("%d writes, recorded %v; want the run alone", b.writes-before, s.Status.LastScheduleTime)
+	}
+	b.has("made at once", "06:00")
+	if waiting.Priority == nil || fired.Priority == nil || *fired.Priority >= 0 || *waiting.Priority <= 0 {
+		t.Errorf("priorities: a tick's %v, a recording's %v; want the one above, the other below that of a watch event, 0", waiting.Priority, fired.Priority)
+	}
+	if s = b.settle("s"); s.Status.LastScheduleTime == nil || len(s.Status.Active) != 1 || b.writes != before+2 {
+		t.Errorf("%d writes, status %+v; want one more, with the run", b.writes-before, s.Status)
+	}
+}

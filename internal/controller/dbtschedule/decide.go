@@ -63,6 +63,11 @@ func (d decision) fires() bool {
 	return len(d.ticks.Slots) > 0 || len(d.backfill.Slots) > 0 || d.project.Action == schedule.Start || d.project.Action == schedule.Replace
 }
 
+// ticksAlone reports whether the runs to be made are of ticks, and of nothing else.
+func (d decision) ticksAlone() bool {
+	return len(d.ticks.Slots) > 0 && len(d.backfill.Slots) == 0 && d.project.Action != schedule.Start && d.project.Action != schedule.Replace
+}
+
 // replaces reports whether active runs are to be cancelled.
 func (d decision) replaces() bool {
 	return d.ticks.Action == schedule.Replace || d.project.Action == schedule.Replace

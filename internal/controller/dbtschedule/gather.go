@@ -66,7 +66,7 @@ func (r *Reconciler) gather(ctx context.Context, s *v1alpha1.DbtSchedule) (*obse
 	return seen, nil
 }
 
-// gatherRuns lists the runs that the schedule controls. A run that was active and is not in the cache may have been
+// gatherRuns lists the runs that the schedule controls. A run that is expected and is not in the cache may have been
 // deleted, or be too new for it: only the API server knows. What is listed lies in the cache and is not to be changed.
 func (r *Reconciler) gatherRuns(ctx context.Context, seen *observed) error {
 	s := seen.schedule
@@ -82,10 +82,11 @@ func (r *Reconciler) gatherRuns(ctx context.Context, seen *observed) error {
 			seen.add(run)
 		}
 	}
-	for _, name := range s.Status.Active {
+	for _, name := range r.expected(s) {
 		if known[name] {
 			continue
 		}
+		known[name] = true
 		run := &v1alpha1.DbtRun{}
 		err := r.direct.Get(ctx, types.NamespacedName{Namespace: s.Namespace, Name: name}, run)
 		switch {

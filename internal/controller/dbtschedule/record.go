@@ -27,6 +27,7 @@ func (r *Reconciler) record(ctx context.Context, seen *observed, d decision, don
 	})
 	result := r.again(seen.key(), d, done)
 	if equality.Semantic.DeepEqual(before.Status, after.Status) {
+		r.made.forget(seen.key())
 		r.announceRuns(ctx, seen, done)
 		return result, nil
 	}
@@ -44,6 +45,7 @@ func (r *Reconciler) record(ctx context.Context, seen *observed, d decision, don
 	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("recording the status of DbtSchedule %s: %w", seen.key(), err)
 	}
+	r.made.forget(seen.key())
 	d.ticks = ticks
 	r.announce(ctx, before, after, d)
 	return result, nil
