@@ -52,6 +52,7 @@ type options struct {
 	runnerImage    string
 	delivery       string
 	workers        int
+	schedulers     int
 	qps            float64
 	gracePeriod    time.Duration
 	collector      collectorOptions
@@ -68,7 +69,8 @@ func (o *options) bind(fs *flag.FlagSet) {
 		"Image that holds the runner, normally the operator's own. Default: the environment variable RUNNER_IMAGE.")
 	fs.StringVar(&o.delivery, "runner-delivery", string(runjob.DeliverByInitContainer),
 		"How the runner reaches dbt's container: image-volume (Kubernetes 1.36 and containerd 2.1 or later; saves about 1.4 s a run) or init-container.")
-	fs.IntVar(&o.workers, "workers", 16, "DbtRuns, and DbtSchedules, reconciled at a time.")
+	fs.IntVar(&o.workers, "workers", 16, "DbtRuns reconciled at a time.")
+	fs.IntVar(&o.schedulers, "schedule-workers", 64, "DbtSchedules reconciled at a time. More of them than --workers have runs made before runs are carried out, when there is more of both than can be.")
 	fs.Float64Var(&o.qps, "kube-api-qps", -1, "Requests to the API server a second. -1: no limit of its own, API priority and fairness decides.")
 	fs.DurationVar(&o.gracePeriod, "graceful-shutdown-timeout", 20*time.Second, "How long work in progress may take at a stop.")
 	o.collector.bind(fs)
@@ -86,6 +88,9 @@ func (o *options) validate() error {
 	}
 	if o.workers < 1 {
 		return fmt.Errorf("--workers is %d: must be at least 1", o.workers)
+	}
+	if o.schedulers < 1 {
+		return fmt.Errorf("--schedule-workers is %d: must be at least 1", o.schedulers)
 	}
 	if err := o.collector.validate(); err != nil {
 		return err
@@ -189,7 +194,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, o options) error {
 		return fmt.Errorf("setting up the DbtProject controller: %w", err)
 	}
 	schedules := dbtschedule.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"), runmetrics.NewSchedules(metrics.Registry, clk.Now))
-	if err := schedules.SetupWithManager(ctx, mgr, o.workers); err != nil {
+	if err := schedules.SetupWithManager(ctx, mgr, o.schedulers); err != nil {
 		return fmt.Errorf("setting up the DbtSchedule controller: %w", err)
 	}
 	return nil

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,6 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/cache"
+	watchtools "k8s.io/client-go/tools/watch"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -70,7 +74,42 @@ func measure(ctx context.Context, s scenario, n int, manager, assets string, wor
 		return nil, fmt.Errorf("making the schedules took until %s before their tick: too slow a machine, or too many schedules", left)
 	}
 	fmt.Fprintf(os.Stderr, "%s: %d schedules made in %s, %s before their tick\n", s.name, n, time.Since(began).Round(time.Second/10), time.Until(tick).Round(time.Second))
-	return follow(ctx, c, due)
+	before := processors()
+	r, err := follow(ctx, c, due)
+	if err != nil {
+		return nil, err
+	}
+	spent := processors()
+	for name := range spent {
+		spent[name] -= before[name]
+	}
+	r.spent = spent
+	return r, nil
+}
+
+// processors returns the processor time so far, user and system, of the processes that this one started, by name.
+func processors() map[string]time.Duration {
+	out := map[string]time.Duration{}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue // it ended
+		}
+		// pid (name) state ppid …, proc(5); times are the 14th and 15th field, in hundredths of a second.
+		name, rest, found := strings.Cut(string(b), ") ")
+		_, name, _ = strings.Cut(name, "(")
+		fields := strings.Fields(rest)
+		if !found || len(fields) < 13 || fields[1] != strconv.Itoa(os.Getpid()) {
+			continue
+		}
+		for _, field := range fields[11:13] {
+			if ticks, err := strconv.ParseInt(field, 10, 64); err == nil {
+				out[name] += time.Duration(ticks) * 10 * time.Millisecond
+			}
+		}
+	}
+	return out
 }
 
 // startManager starts the manager's own binary on the API server.
@@ -84,7 +123,7 @@ func startManager(env *envtest.Environment, manager string, workers int) (stop f
 		return nil, err
 	}
 	cmd := exec.Command(manager, "--runner-image=registry.example.com/dbt-operator:1", "--metrics-bind-address=0", "--health-probe-bind-address=0", //nolint:noctx // stop ends it
-		fmt.Sprintf("--workers=%d", workers))
+		fmt.Sprintf("--schedule-workers=%d", workers))
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
 	cmd.Stdout, cmd.Stderr = logs, logs
 	if err := cmd.Start(); err != nil {
@@ -149,7 +188,16 @@ func makeSchedule(ctx context.Context, c client.Client, s scenario, name string,
 
 // follow watches runs as they are made.
 func follow(ctx context.Context, c client.WithWatch, due map[string]time.Time) (*result, error) {
-	w, err := c.Watch(ctx, &v1alpha1.DbtRunList{}, client.InNamespace(namespace))
+	runs := &v1alpha1.DbtRunList{}
+	if err := c.List(ctx, runs, client.InNamespace(namespace)); err != nil {
+		return nil, err
+	}
+	// The API server ends the watch of a client that is slow to read, as this one may be on a machine that all share.
+	w, err := watchtools.NewRetryWatcherWithContext(ctx, runs.ResourceVersion, &cache.ListWatch{
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			return c.Watch(ctx, &v1alpha1.DbtRunList{}, client.InNamespace(namespace), &client.ListOptions{Raw: &o})
+		},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +212,7 @@ func follow(ctx context.Context, c client.WithWatch, due map[string]time.Time) (
 			at := time.Now()
 			run, ok := e.Object.(*v1alpha1.DbtRun)
 			if !open || !ok {
-				return nil, fmt.Errorf("the watch ended")
+				return nil, fmt.Errorf("the watch ended with %v", e.Object)
 			}
 			if e.Type != watch.Added {
 				continue
