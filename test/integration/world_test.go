@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -139,7 +141,8 @@ func (c *shifted) step(by time.Duration) {
 type wire struct {
 	mu     sync.Mutex
 	writes []string
-	reads  map[string]bool
+	// reads are GET requests by what they ask for and where, as "list /api/v1/pods", without a number of each.
+	reads map[string]int
 	// fault answers a request, or returns nil to let it pass; applied says that the request is carried out all the same.
 	fault func(*http.Request) (status int, applied bool)
 	// watches are the bodies of the watches under way; while cut is set there are none.
@@ -203,9 +206,9 @@ func (w *wire) see(req *http.Request) (int, bool) {
 	defer w.mu.Unlock()
 	if req.Method == http.MethodGet {
 		if w.reads == nil {
-			w.reads = map[string]bool{}
+			w.reads = map[string]int{}
 		}
-		w.reads[req.URL.Path] = true
+		w.reads[verb(req)+" "+req.URL.Path]++
 		return 0, false
 	}
 	w.writes = append(w.writes, req.Method+" "+req.URL.Path+" "+body(req))
@@ -213,6 +216,28 @@ func (w *wire) see(req *http.Request) (int, bool) {
 		return w.fault(req)
 	}
 	return 0, false
+}
+
+// verb names what a GET request does. One object is of a collection whose name comes before its own.
+func verb(req *http.Request) string {
+	parts := strings.Split(strings.Trim(req.URL.Path, "/"), "/")
+	under := slices.Index(parts, "namespaces") + 2 // what follows a namespace's name
+	switch {
+	case req.URL.Query().Has("watch"):
+		return "watch"
+	case under > 1 && len(parts) == under+1:
+		return "list"
+	case under > 1 && len(parts) == under+2:
+		return "get"
+	}
+	return "other"
+}
+
+// seen returns the reads so far.
+func (w *wire) seen() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.reads)
 }
 
 // body returns the start of a patch, for messages.
