@@ -91,7 +91,7 @@ fuzz: $(GOTESTSUM) ## Fuzz every parser of foreign bytes, FUZZTIME (200000x) inp
 ##@ Benchmarks
 
 .PHONY: bench
-bench: bench-overhead bench-resume bench-runner bench-journal bench-schedules ## Run every benchmark.
+bench: bench-overhead bench-resume bench-runner bench-journal bench-schedules bench-coldstart ## Run every benchmark.
 
 .PHONY: bench-overhead
 bench-overhead: deps ## Time a DbtRun beside a hand-written Job of the same image and command (N=7 of each).
@@ -108,6 +108,10 @@ bench-runner: ## Time the runner's reading of events beside jq, and of a large m
 .PHONY: bench-schedules
 bench-schedules: deps ## Time the runs of 5,000 schedules that tick in one minute (N schedules).
 	hack/bench-schedules.sh $(N)
+
+.PHONY: bench-coldstart
+bench-coldstart: deps ## Time a manager's start, and read its memory, where 10,000 ended runs are (N runs).
+	hack/bench-coldstart.sh $(N)
 
 .PHONY: bench-journal
 bench-journal: ## Send 10,000 node results to a collector that is killed ten times meanwhile, then 200 runs' at once.

@@ -4,29 +4,21 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/cache"
 	watchtools "k8s.io/client-go/tools/watch"
 	"k8s.io/utils/ptr"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/schedule"
+	"github.com/dbt-operator/dbt-operator/test/bench/plane"
 )
 
 const (
@@ -40,30 +32,16 @@ const (
 // measure starts an API server and the manager, makes the schedules, and times their runs from the moment they are due to
 // the watch event that says they are there.
 func measure(ctx context.Context, s scenario, n int, manager, assets string, workers int) (*result, error) {
-	ctrl.SetLogger(logr.Discard())
-	env := &envtest.Environment{BinaryAssetsDirectory: assets, CRDDirectoryPaths: []string{filepath.Join("config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
-	config, err := env.Start()
-	if err != nil {
-		return nil, fmt.Errorf("starting the API server: %w", err)
-	}
-	defer env.Stop() //nolint:errcheck // the process ends
-	config.QPS = -1
-	scheme := runtime.NewScheme()
-	if err := clientgoscheme.AddToScheme(scheme); err != nil {
-		return nil, err
-	}
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return nil, err
-	}
-	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
+	c, err := plane.Start(assets)
 	if err != nil {
 		return nil, err
 	}
-	stop, err := startManager(env, manager, workers)
+	defer c.Stop()
+	m, err := c.Manager("bench-schedules", manager, fmt.Sprintf("--schedule-workers=%d", workers))
 	if err != nil {
 		return nil, err
 	}
-	defer stop()
+	defer m.Stop()
 	tick := time.Now().Truncate(time.Minute).Add(2*time.Minute + time.Duration(n/100)*time.Second).Truncate(time.Minute)
 	began := time.Now()
 	due, err := makeSchedules(ctx, c, s, n, tick)
@@ -74,67 +52,17 @@ func measure(ctx context.Context, s scenario, n int, manager, assets string, wor
 		return nil, fmt.Errorf("making the schedules took until %s before their tick: too slow a machine, or too many schedules", left)
 	}
 	fmt.Fprintf(os.Stderr, "%s: %d schedules made in %s, %s before their tick\n", s.name, n, time.Since(began).Round(time.Second/10), time.Until(tick).Round(time.Second))
-	before := processors()
+	before := plane.Processors()
 	r, err := follow(ctx, c, due)
 	if err != nil {
 		return nil, err
 	}
-	spent := processors()
+	spent := plane.Processors()
 	for name := range spent {
 		spent[name] -= before[name]
 	}
 	r.spent = spent
 	return r, nil
-}
-
-// processors returns the processor time so far, user and system, of the processes that this one started, by name.
-func processors() map[string]time.Duration {
-	out := map[string]time.Duration{}
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range stats {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			continue // it ended
-		}
-		// pid (name) state ppid …, proc(5); times are the 14th and 15th field, in hundredths of a second.
-		name, rest, found := strings.Cut(string(b), ") ")
-		_, name, _ = strings.Cut(name, "(")
-		fields := strings.Fields(rest)
-		if !found || len(fields) < 13 || fields[1] != strconv.Itoa(os.Getpid()) {
-			continue
-		}
-		for _, field := range fields[11:13] {
-			if ticks, err := strconv.ParseInt(field, 10, 64); err == nil {
-				out[name] += time.Duration(ticks) * 10 * time.Millisecond
-			}
-		}
-	}
-	return out
-}
-
-// startManager starts the manager's own binary on the API server.
-func startManager(env *envtest.Environment, manager string, workers int) (stop func(), err error) {
-	kubeconfig := filepath.Join(os.TempDir(), fmt.Sprintf("bench-schedules-%d.kubeconfig", os.Getpid()))
-	if err := os.WriteFile(kubeconfig, env.KubeConfig, 0o600); err != nil {
-		return nil, err
-	}
-	logs, err := os.Create(filepath.Join(os.TempDir(), "bench-schedules.log"))
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(manager, "--runner-image=registry.example.com/dbt-operator:1", "--metrics-bind-address=0", "--health-probe-bind-address=0", //nolint:noctx // stop ends it
-		fmt.Sprintf("--schedule-workers=%d", workers))
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
-	cmd.Stdout, cmd.Stderr = logs, logs
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting %s: %w", manager, err)
-	}
-	return func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		_ = logs.Close()
-		_ = os.Remove(kubeconfig)
-	}, nil
 }
 
 // makeSchedules makes schedules that all tick at one minute, and returns when each run is due, by the schedule's name.

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/runjob"
+	"github.com/dbt-operator/dbt-operator/test/bench/plane"
+)
+
+const (
+	namespace = "default"
+	// writers make runs at a time.
+	writers = 8
+	// models is how many nodes the lineage of a run has: of a small project, as most runs are of a part of one.
+	models = 20
+)
+
+var inNamespace = client.InNamespace(namespace)
+
+func withLabel(run string) client.ListOption { return client.MatchingLabels{v1alpha1.LabelRun: run} }
+
+// fill makes a project and its ended runs, each with its Job and its pod, as they are left by a manager.
+func fill(ctx context.Context, p *plane.Plane, n int) error {
+	if err := p.Create(ctx, project()); err != nil {
+		return err
+	}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: namespace}}
+	if err := p.Create(ctx, account); client.IgnoreAlreadyExists(err) != nil {
+		return err
+	}
+	var mu sync.Mutex
+	var failed error
+	var all sync.WaitGroup
+	numbers := make(chan int)
+	for range writers {
+		all.Go(func() {
+			for i := range numbers {
+				if err := leave(ctx, p, i); err != nil {
+					mu.Lock()
+					failed = err
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for i := range n {
+		numbers <- i
+	}
+	close(numbers)
+	all.Wait()
+	return failed
+}
+
+func project() *v1alpha1.DbtProject {
+	project := &v1alpha1.DbtProject{ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: namespace}}
+	project.Spec.Image = "registry.example.com/dbt:1.11"
+	project.Spec.Source.Image = &v1alpha1.ImageSource{Path: "/dbt"}
+	project.Spec.Concurrency = &v1alpha1.Concurrency{Policy: v1alpha1.ConcurrencyAllow}
+	return project
+}
+
+// ended is a run as its user writes it.
+func ended(i int) *v1alpha1.DbtRun {
+	return &v1alpha1.DbtRun{
+		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("run-%05d", i), Namespace: namespace},
+		Spec:       v1alpha1.DbtRunSpec{ProjectRef: &v1alpha1.ProjectReference{Name: "shop"}, Commands: []string{"dbt build"}},
+	}
+}
+
+// leave makes a run that ended, its Job and its pod.
+func leave(ctx context.Context, p *plane.Plane, i int) error {
+	run := ended(i)
+	if err := p.Create(ctx, run); err != nil {
+		return err
+	}
+	resolved := runjob.Resolve(run, project(), [][]string{{"dbt", "build"}})
+	job, err := runjob.Build(run, resolved, runjob.Options{OperatorImage: "registry.example.com/dbt-operator:1", Delivery: runjob.DeliverByInitContainer})
+	if err != nil {
+		return err
+	}
+	if err := p.Create(ctx, job); err != nil {
+		return err
+	}
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: run.Name + "-x", Namespace: namespace, Labels: job.Spec.Template.Labels, Annotations: job.Spec.Template.Annotations,
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(job, batchv1.SchemeGroupVersion.WithKind("Job"))},
+		},
+		Spec: job.Spec.Template.Spec,
+	}
+	if err := p.Create(ctx, pod); err != nil {
+		return err
+	}
+	now := metav1.NewTime(time.Now().Truncate(time.Second))
+	pod.Status.Phase = corev1.PodSucceeded
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
+		Name: pod.Spec.Containers[0].Name, Image: pod.Spec.Containers[0].Image,
+		State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Completed", StartedAt: now, FinishedAt: now}},
+	}}
+	if err := p.Status().Update(ctx, pod); err != nil {
+		return err
+	}
+	job.Status.StartTime, job.Status.CompletionTime, job.Status.Succeeded = &now, &now, 1
+	job.Status.UncountedTerminatedPods = &batchv1.UncountedTerminatedPods{}
+	for _, kind := range []batchv1.JobConditionType{batchv1.JobSuccessCriteriaMet, batchv1.JobComplete} {
+		job.Status.Conditions = append(job.Status.Conditions, batchv1.JobCondition{Type: kind, Status: corev1.ConditionTrue, LastProbeTime: now, LastTransitionTime: now})
+	}
+	if err := p.Status().Update(ctx, job); err != nil {
+		return err
+	}
+	run.Status = status(run, job, pod, now)
+	return p.Status().Update(ctx, run)
+}
+
+// status is that of a run of a small project.
+func status(run *v1alpha1.DbtRun, job *batchv1.Job, pod *corev1.Pod, now metav1.Time) v1alpha1.DbtRunStatus {
+	out := v1alpha1.DbtRunStatus{
+		ObservedGeneration: run.Generation, Phase: v1alpha1.PhaseSucceeded, StartTime: &now, CompletionTime: &now,
+		Message: "Succeeded: 20 nodes ended well.", Nodes: "20/20", DurationSeconds: ptr.To[int64](7), Duration: "7s",
+		Job:      &v1alpha1.JobReference{Name: job.Name, UID: job.UID},
+		Project:  &v1alpha1.ProjectStatus{Name: "shop", Generation: 1},
+		Attempts: []v1alpha1.Attempt{{Pod: pod.Name, Node: "node-1", StartTime: &now, EndTime: &now, Reason: "Succeeded"}},
+		Results:  &v1alpha1.Results{Success: models},
+	}
+	lineage := &v1alpha1.Lineage{Nodes: models, Edges: models - 1}
+	for i := range models {
+		node := v1alpha1.LineageNode{ID: fmt.Sprintf("model.shop.model_%02d", i), Relation: fmt.Sprintf(`"warehouse"."analytics"."model_%02d"`, i)}
+		if i > 0 {
+			node.DependsOn = []string{fmt.Sprintf("model.shop.model_%02d", i-1)}
+		}
+		lineage.Graph = append(lineage.Graph, node)
+		lineage.Outputs = append(lineage.Outputs, node.Relation)
+	}
+	out.Lineage = lineage
+	for _, kind := range []string{v1alpha1.ConditionSucceeded, v1alpha1.ConditionReady} {
+		out.Conditions = append(out.Conditions, metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSucceeded, Message: out.Message, LastTransitionTime: now})
+	}
+	return out
+}

@@ -1,0 +1,143 @@
+// Package plane is what benchmarks without a kubelet share: an API server and an etcd of their own, the manager's own
+// binary on them, and what each process takes. It knows processes; it never knows what is measured.
+package plane
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+)
+
+// Plane is a control plane with the operator's resources in it, and a client without limits.
+type Plane struct {
+	client.WithWatch
+	env *envtest.Environment
+}
+
+// Start starts kube-apiserver and etcd out of a folder. The working directory is the repository's.
+func Start(assets string) (*Plane, error) {
+	ctrl.SetLogger(logr.Discard())
+	env := &envtest.Environment{BinaryAssetsDirectory: assets, CRDDirectoryPaths: []string{filepath.Join("config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
+	config, err := env.Start()
+	if err != nil {
+		return nil, fmt.Errorf("starting the API server: %w", err)
+	}
+	config.QPS = -1
+	p := &Plane{env: env}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		p.Stop()
+		return nil, err
+	}
+	if p.WithWatch, err = client.NewWithWatch(config, client.Options{Scheme: scheme}); err != nil {
+		p.Stop()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Stop ends both.
+func (p *Plane) Stop() { _ = p.env.Stop() }
+
+// Manager is a manager at work.
+type Manager struct {
+	cmd  *exec.Cmd
+	done chan struct{}
+	logs *os.File
+	kube string
+}
+
+// Manager starts the manager's own binary. Its log is in the folder of temporary files, under the name.
+func (p *Plane) Manager(name, binary string, args ...string) (*Manager, error) {
+	kubeconfig := filepath.Join(os.TempDir(), fmt.Sprintf("%s-%d.kubeconfig", name, os.Getpid()))
+	if err := os.WriteFile(kubeconfig, p.env.KubeConfig, 0o600); err != nil {
+		return nil, err
+	}
+	logs, err := os.Create(filepath.Join(os.TempDir(), name+".log"))
+	if err != nil {
+		return nil, err
+	}
+	args = append([]string{"--runner-image=registry.example.com/dbt-operator:1", "--metrics-bind-address=0", "--health-probe-bind-address=0"}, args...)
+	cmd := exec.Command(binary, args...) //nolint:noctx // Stop ends it
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	cmd.Stdout, cmd.Stderr = logs, logs
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", binary, err)
+	}
+	m := &Manager{cmd: cmd, done: make(chan struct{}), logs: logs, kube: kubeconfig}
+	go func() {
+		defer close(m.done)
+		_ = cmd.Wait()
+	}()
+	return m, nil
+}
+
+// Stop kills it.
+func (m *Manager) Stop() {
+	_ = m.cmd.Process.Kill()
+	<-m.done
+	_ = m.logs.Close()
+	_ = os.Remove(m.kube)
+}
+
+// Ended is closed when the process has ended, whether it was to or not.
+func (m *Manager) Ended() <-chan struct{} { return m.done }
+
+// Memory returns the resident set now and the largest there was, in bytes, as /proc/PID/status has them.
+func (m *Manager) Memory() (now, peak int64, err error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.cmd.Process.Pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		for name, into := range map[string]*int64{"VmRSS:": &now, "VmHWM:": &peak} {
+			if kb, ok := strings.CutPrefix(line, name); ok {
+				n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(kb), " kB"), 10, 64)
+				if err != nil {
+					return 0, 0, err
+				}
+				*into = n << 10
+			}
+		}
+	}
+	return now, peak, nil
+}
+
+// Processors returns the processor time so far, user and system, of the processes that this one started, by name.
+func Processors() map[string]time.Duration {
+	out := map[string]time.Duration{}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue // it ended
+		}
+		// pid (name) state ppid …, proc(5); times are the 14th and 15th field, in hundredths of a second.
+		name, rest, found := strings.Cut(string(b), ") ")
+		_, name, _ = strings.Cut(name, "(")
+		fields := strings.Fields(rest)
+		if !found || len(fields) < 13 || fields[1] != strconv.Itoa(os.Getpid()) {
+			continue
+		}
+		for _, field := range fields[11:13] {
+			if ticks, err := strconv.ParseInt(field, 10, 64); err == nil {
+				out[name] += time.Duration(ticks) * 10 * time.Millisecond
+			}
+		}
+	}
+	return out
+}
