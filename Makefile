@@ -107,11 +107,11 @@ bench-runner: ## Time the runner's reading of events beside jq, and of a large m
 
 .PHONY: bench-schedules
 bench-schedules: deps ## Time the runs of 5,000 schedules that tick in one minute (N schedules).
-	hack/bench-schedules.sh $(N)
+	hack/bench-plane.sh schedules $(N)
 
 .PHONY: bench-coldstart
 bench-coldstart: deps ## Time a manager's start, and read its memory, where 10,000 ended runs are (N runs).
-	hack/bench-coldstart.sh $(N)
+	hack/bench-plane.sh coldstart $(N)
 
 .PHONY: bench-journal
 bench-journal: ## Send 10,000 node results to a collector that is killed ten times meanwhile, then 200 runs' at once.

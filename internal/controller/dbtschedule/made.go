@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -18,8 +19,7 @@ import (
 func (r *Reconciler) recordLater(ctx context.Context, seen *observed, done outcome) ctrl.Result {
 	r.made.add(seen.key(), done.made)
 	r.announceRuns(ctx, seen, done)
-	priority := priorityRecord
-	return ctrl.Result{RequeueAfter: recordRetry, Priority: &priority}
+	return ctrl.Result{RequeueAfter: recordRetry, Priority: ptr.To(priorityRecord)}
 }
 
 // smoothly reports whether runs were made and there is no more to say of it.

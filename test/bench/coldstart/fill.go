@@ -3,87 +3,43 @@ package main
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/runjob"
 	"github.com/dbt-operator/dbt-operator/test/bench/plane"
 )
 
-const (
-	namespace = "default"
-	// writers make runs at a time.
-	writers = 8
-	// models is how many nodes the lineage of a run has: of a small project, as most runs are of a part of one.
-	models = 20
-)
-
-var inNamespace = client.InNamespace(namespace)
-
-func withLabel(run string) client.ListOption { return client.MatchingLabels{v1alpha1.LabelRun: run} }
+// models is how many nodes the lineage of a run has: of a small project, as most runs are of a part of one.
+const models = 20
 
 // fill makes a project and its ended runs, each with its Job and its pod, as they are left by a manager.
 func fill(ctx context.Context, p *plane.Plane, n int) error {
-	if err := p.Create(ctx, project()); err != nil {
+	if err := p.CreateShop(ctx); err != nil {
 		return err
 	}
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: namespace}}
-	if err := p.Create(ctx, account); client.IgnoreAlreadyExists(err) != nil {
-		return err
-	}
-	var mu sync.Mutex
-	var failed error
-	var all sync.WaitGroup
-	numbers := make(chan int)
-	for range writers {
-		all.Go(func() {
-			for i := range numbers {
-				if err := leave(ctx, p, i); err != nil {
-					mu.Lock()
-					failed = err
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	for i := range n {
-		numbers <- i
-	}
-	close(numbers)
-	all.Wait()
-	return failed
+	return plane.Each(n, func(i int) error { return leave(ctx, p, asked(fmt.Sprintf("run-%05d", i))) })
 }
 
-func project() *v1alpha1.DbtProject {
-	project := &v1alpha1.DbtProject{ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: namespace}}
-	project.Spec.Image = "registry.example.com/dbt:1.11"
-	project.Spec.Source.Image = &v1alpha1.ImageSource{Path: "/dbt"}
-	project.Spec.Concurrency = &v1alpha1.Concurrency{Policy: v1alpha1.ConcurrencyAllow}
-	return project
-}
-
-// ended is a run as its user writes it.
-func ended(i int) *v1alpha1.DbtRun {
+// asked is a run as its user writes it.
+func asked(name string) *v1alpha1.DbtRun {
 	return &v1alpha1.DbtRun{
-		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("run-%05d", i), Namespace: namespace},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: plane.Namespace},
 		Spec:       v1alpha1.DbtRunSpec{ProjectRef: &v1alpha1.ProjectReference{Name: "shop"}, Commands: []string{"dbt build"}},
 	}
 }
 
 // leave makes a run that ended, its Job and its pod.
-func leave(ctx context.Context, p *plane.Plane, i int) error {
-	run := ended(i)
+func leave(ctx context.Context, p *plane.Plane, run *v1alpha1.DbtRun) error {
 	if err := p.Create(ctx, run); err != nil {
 		return err
 	}
-	resolved := runjob.Resolve(run, project(), [][]string{{"dbt", "build"}})
+	resolved := runjob.Resolve(run, plane.Shop(), [][]string{{"dbt", "build"}})
 	job, err := runjob.Build(run, resolved, runjob.Options{OperatorImage: "registry.example.com/dbt-operator:1", Delivery: runjob.DeliverByInitContainer})
 	if err != nil {
 		return err
@@ -93,7 +49,7 @@ func leave(ctx context.Context, p *plane.Plane, i int) error {
 	}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: run.Name + "-x", Namespace: namespace, Labels: job.Spec.Template.Labels, Annotations: job.Spec.Template.Annotations,
+			Name: run.Name + "-x", Namespace: plane.Namespace, Labels: job.Spec.Template.Labels, Annotations: job.Spec.Template.Annotations,
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(job, batchv1.SchemeGroupVersion.WithKind("Job"))},
 		},
 		Spec: job.Spec.Template.Spec,

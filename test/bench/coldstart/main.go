@@ -13,8 +13,10 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
-	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/test/bench/kit"
 	"github.com/dbt-operator/dbt-operator/test/bench/plane"
 )
@@ -36,13 +38,7 @@ func main() {
 	assets := flag.String("assets", "bin/k8s", "folder of kube-apiserver and etcd")
 	flag.Parse()
 	met, err := bench(context.Background(), *n, *manager, *assets)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "coldstart:", err)
-		os.Exit(1)
-	}
-	if !met {
-		os.Exit(2)
-	}
+	kit.Exit("coldstart", met, err)
 }
 
 func bench(ctx context.Context, n int, binary, assets string) (met bool, err error) {
@@ -79,12 +75,11 @@ func bench(ctx context.Context, n int, binary, assets string) (met bool, err err
 
 // start starts the manager where a run waits that nobody has looked at yet, and returns when its Job was there.
 func start(ctx context.Context, p *plane.Plane, binary string) (time.Duration, *plane.Manager, error) {
-	fresh := ended(0)
-	fresh.Name = "fresh"
+	fresh := asked("fresh")
 	if err := p.Create(ctx, fresh); err != nil {
 		return 0, nil, err
 	}
-	jobs, err := p.Watch(ctx, &batchv1.JobList{}, inNamespace, withLabel(fresh.Name))
+	jobs, err := p.Watch(ctx, &batchv1.JobList{}, client.InNamespace(plane.Namespace), client.MatchingLabels{v1alpha1.LabelRun: fresh.Name})
 	if err != nil {
 		return 0, nil, err
 	}
@@ -94,21 +89,13 @@ func start(ctx context.Context, p *plane.Plane, binary string) (time.Duration, *
 	if err != nil {
 		return 0, nil, err
 	}
-	for {
-		select {
-		case e, open := <-jobs.ResultChan():
-			if open && e.Type == watch.Added {
-				return time.Since(began), m, nil
-			}
-			if !open {
-				m.Stop()
-				return 0, nil, fmt.Errorf("the watch of Jobs ended")
-			}
-		case <-m.Ended():
-			return 0, nil, fmt.Errorf("the manager ended; its log is in %s", os.TempDir())
-		case <-time.After(2 * time.Minute):
-			m.Stop()
-			return 0, nil, fmt.Errorf("DbtRun %s has no Job after two minutes", fresh.Name)
-		}
+	took, err := kit.Await(jobs, began, func(o runtime.Object) (bool, error) {
+		_, ok := o.(*batchv1.Job)
+		return ok, nil
+	})
+	if err != nil {
+		m.Stop()
+		return 0, nil, fmt.Errorf("waiting for the Job of DbtRun %s (the manager's log is in %s): %w", fresh.Name, os.TempDir(), err)
 	}
+	return took, m, nil
 }

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/dbt-operator/dbt-operator/test/bench/kit"
 )
 
 // Budgets of design.
@@ -45,13 +47,7 @@ func main() {
 		return
 	}
 	met, err := bench(context.Background(), *nodes, *restarts, *runs, *seconds)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "journal:", err)
-		os.Exit(1)
-	}
-	if !met {
-		os.Exit(2)
-	}
+	kit.Exit("journal", met, err)
 }
 
 // row is one line of the table.

@@ -34,13 +34,7 @@ func main() {
 	baked := flag.String("baked", "localhost/shop:bench", "an image with the sample project in /dbt, empty to leave it out")
 	flag.Parse()
 	met, err := bench(context.Background(), *n, *image, *baked)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "overhead:", err)
-		os.Exit(1)
-	}
-	if !met {
-		os.Exit(2)
-	}
+	kit.Exit("overhead", met, err)
 }
 
 func bench(ctx context.Context, n int, image, baked string) (met bool, err error) {

@@ -3,6 +3,7 @@
 package plane
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,9 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -53,10 +57,44 @@ func Start(assets string) (*Plane, error) {
 // Stop ends both.
 func (p *Plane) Stop() { _ = p.env.Stop() }
 
+// Namespace is where benchmarks work.
+const Namespace = "default"
+
+// Shop is a project named shop, whose runs do not wait for each other.
+func Shop() *v1alpha1.DbtProject {
+	project := &v1alpha1.DbtProject{ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: Namespace}}
+	project.Spec.Image = "registry.example.com/dbt:1.11"
+	project.Spec.Source.Image = &v1alpha1.ImageSource{Path: "/dbt"}
+	project.Spec.Concurrency = &v1alpha1.Concurrency{Policy: v1alpha1.ConcurrencyAllow}
+	return project
+}
+
+// CreateShop creates Shop, and the account of its pods, which no controller is there to make.
+func (p *Plane) CreateShop(ctx context.Context) error {
+	if err := p.Create(ctx, Shop()); err != nil {
+		return err
+	}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: Namespace}}
+	return client.IgnoreAlreadyExists(p.Create(ctx, account))
+}
+
+// writers is how many objects Each makes at a time.
+const writers = 8
+
+// Each makes n objects, by their numbers from 0, and returns the first error there was.
+func Each(n int, one func(i int) error) error {
+	var all errgroup.Group
+	all.SetLimit(writers)
+	for i := range n {
+		all.Go(func() error { return one(i) })
+	}
+	return all.Wait()
+}
+
 // Manager is a manager at work.
 type Manager struct {
 	cmd  *exec.Cmd
-	done chan struct{}
+	done chan struct{} // closed when the process has ended
 	logs *os.File
 	kube string
 }

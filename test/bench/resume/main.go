@@ -8,7 +8,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -35,13 +34,7 @@ func main() {
 	images := flag.String("images", "localhost/dbt:1.12,localhost/dbt:2.0", "dbt's images")
 	flag.Parse()
 	met, err := bench(context.Background(), *models, strings.Split(*images, ","))
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "resume:", err)
-		os.Exit(1)
-	}
-	if !met {
-		os.Exit(2)
-	}
+	kit.Exit("resume", met, err)
 }
 
 func bench(ctx context.Context, models int, images []string) (met bool, err error) {

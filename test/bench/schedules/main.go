@@ -19,6 +19,7 @@ import (
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/schedule"
+	"github.com/dbt-operator/dbt-operator/test/bench/kit"
 )
 
 // maxDecision is how long a decision may take, whatever the gap.
@@ -46,13 +47,7 @@ func main() {
 	workers := flag.Int("workers", 64, "the manager's --schedule-workers")
 	flag.Parse()
 	met, err := bench(context.Background(), *n, *manager, *assets, *workers)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "schedules:", err)
-		os.Exit(1)
-	}
-	if !met {
-		os.Exit(2)
-	}
+	kit.Exit("schedules", met, err)
 }
 
 func bench(ctx context.Context, n int, manager, assets string, workers int) (met bool, err error) {
@@ -66,21 +61,14 @@ func bench(ctx context.Context, n int, manager, assets string, workers int) (met
 		ok := len(r.skews) == n && r.twice == 0 && r.quantile(0.99) <= s.budget
 		met = met && ok
 		fmt.Printf("| %s | %d | %d | %.2f | %.2f | %.2f | %.0f | %s |\n", s.name, len(r.skews), r.twice,
-			r.quantile(0.5).Seconds(), r.quantile(0.99).Seconds(), r.quantile(1).Seconds(), s.budget.Seconds(), verdict(ok))
+			r.quantile(0.5).Seconds(), r.quantile(0.99).Seconds(), r.quantile(1).Seconds(), s.budget.Seconds(), kit.Verdict(ok))
 		fmt.Fprintln(os.Stderr, s.name+": processor time until the last run was made:", r.spent)
 	}
 	took := decision()
 	met = met && took <= maxDecision
 	fmt.Printf("\n| decision over ten years of missed minutes | ms | budget, ms | |\n|---|---|---|---|\n| America/New_York, catch-up of 100 | %.3f | %.0f | %s |\n",
-		float64(took.Microseconds())/1000, float64(maxDecision.Milliseconds()), verdict(took <= maxDecision))
+		float64(took.Microseconds())/1000, float64(maxDecision.Milliseconds()), kit.Verdict(took <= maxDecision))
 	return met, nil
-}
-
-func verdict(met bool) string {
-	if met {
-		return "met"
-	}
-	return "not met"
 }
 
 // result is how late each run was made.

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
@@ -22,9 +21,6 @@ import (
 )
 
 const (
-	namespace = "default"
-	// creators make schedules at a time.
-	creators = 8
 	// patience is how long after the tick runs are waited for.
 	patience = 3 * time.Minute
 )
@@ -66,45 +62,25 @@ func measure(ctx context.Context, s scenario, n int, manager, assets string, wor
 }
 
 // makeSchedules makes schedules that all tick at one minute, and returns when each run is due, by the schedule's name.
-func makeSchedules(ctx context.Context, c client.Client, s scenario, n int, tick time.Time) (map[string]time.Time, error) {
-	project := &v1alpha1.DbtProject{ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: namespace}}
-	project.Spec.Image = "registry.example.com/dbt:1.11"
-	project.Spec.Source.Image = &v1alpha1.ImageSource{Path: "/dbt"}
-	project.Spec.Concurrency = &v1alpha1.Concurrency{Policy: v1alpha1.ConcurrencyAllow}
-	if err := c.Create(ctx, project); err != nil {
-		return nil, err
-	}
-	if err := c.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: namespace}}); client.IgnoreAlreadyExists(err) != nil {
+func makeSchedules(ctx context.Context, c *plane.Plane, s scenario, n int, tick time.Time) (map[string]time.Time, error) {
+	if err := c.CreateShop(ctx); err != nil {
 		return nil, err
 	}
 	due := map[string]time.Time{}
 	var mu sync.Mutex
-	var failed error
-	var all sync.WaitGroup
-	names := make(chan string)
-	for range creators {
-		all.Go(func() {
-			for name := range names {
-				uid, err := makeSchedule(ctx, c, s, name, tick)
-				mu.Lock()
-				if err != nil {
-					failed = err
-				}
-				due[name] = tick.Add(schedule.Jitter(uid, &s.jitter))
-				mu.Unlock()
-			}
-		})
-	}
-	for i := range n {
-		names <- fmt.Sprintf("s-%05d", i)
-	}
-	close(names)
-	all.Wait()
-	return due, failed
+	err := plane.Each(n, func(i int) error {
+		name := fmt.Sprintf("s-%05d", i)
+		uid, err := makeSchedule(ctx, c, s, name, tick)
+		mu.Lock()
+		defer mu.Unlock()
+		due[name] = tick.Add(schedule.Jitter(uid, &s.jitter))
+		return err
+	})
+	return due, err
 }
 
 func makeSchedule(ctx context.Context, c client.Client, s scenario, name string, tick time.Time) (types.UID, error) {
-	obj := &v1alpha1.DbtSchedule{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}}
+	obj := &v1alpha1.DbtSchedule{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: plane.Namespace}}
 	obj.Spec.Schedule = fmt.Sprintf("%d %d * * *", tick.UTC().Minute(), tick.UTC().Hour())
 	obj.Spec.JitterSeconds = ptr.To(s.jitter)
 	// So that each firing asks whether the author may.
@@ -117,13 +93,13 @@ func makeSchedule(ctx context.Context, c client.Client, s scenario, name string,
 // follow watches runs as they are made.
 func follow(ctx context.Context, c client.WithWatch, due map[string]time.Time) (*result, error) {
 	runs := &v1alpha1.DbtRunList{}
-	if err := c.List(ctx, runs, client.InNamespace(namespace)); err != nil {
+	if err := c.List(ctx, runs, client.InNamespace(plane.Namespace)); err != nil {
 		return nil, err
 	}
 	// The API server ends the watch of a client that is slow to read, as this one may be on a machine that all share.
 	w, err := watchtools.NewRetryWatcherWithContext(ctx, runs.ResourceVersion, &cache.ListWatch{
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return c.Watch(ctx, &v1alpha1.DbtRunList{}, client.InNamespace(namespace), &client.ListOptions{Raw: &o})
+			return c.Watch(ctx, &v1alpha1.DbtRunList{}, client.InNamespace(plane.Namespace), &client.ListOptions{Raw: &o})
 		},
 	})
 	if err != nil {
