@@ -105,6 +105,8 @@ const (
 	// LabelManagedBy and ManagedBy select every object the operator made.
 	LabelManagedBy = "app.kubernetes.io/managed-by"
 	ManagedBy      = "dbt-operator"
+	// LabelShard says which of several managers works on a DbtRun, DbtSchedule or DbtProject, and on a run's Job and pods.
+	LabelShard = "dbtoperator.dev/shard"
 	// LabelQueue is Kueue's label for the local queue of a Job.
 	LabelQueue = "kueue.x-k8s.io/queue-name"
 	// AnnotationRun holds the run's whole name, AnnotationProject the project's.

@@ -110,7 +110,7 @@ func (r *results) Endpoint() *plan.Collector {
 }
 
 func (r *results) Deleted(run types.NamespacedName, uid types.UID) {
-	r.deletions.Add(run.Namespace, uid)
+	r.deletions.Add(run, uid)
 }
 
 // openStore opens the store and tries it; nil when nothing is kept.
@@ -148,7 +148,7 @@ func addCollector(ctx context.Context, mgr manager.Manager, o collectorOptions, 
 	if err != nil {
 		return nil, fmt.Errorf("making the collector: %w", err)
 	}
-	r := &results{Collector: c, deletions: collector.NewDeletions(c.Delete, log), url: o.endpoint(), bundle: certificates.Bundle}
+	r := &results{Collector: c, deletions: collector.NewDeletions(c.DeleteGone, log), url: o.endpoint(), bundle: certificates.Bundle}
 	for _, each := range []manager.Runnable{c, c.Sweeper(), certificates, r.deletions} {
 		if err := mgr.Add(each); err != nil {
 			return nil, fmt.Errorf("adding the collector: %w", err)

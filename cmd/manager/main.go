@@ -49,6 +49,8 @@ type options struct {
 	probeAddress   string
 	leaderElect    bool
 	namespaces     string
+	selector       string
+	pprofAddress   string
 	runnerImage    string
 	delivery       string
 	workers        int
@@ -65,6 +67,9 @@ func (o *options) bind(fs *flag.FlagSet) {
 	fs.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz.")
 	fs.BoolVar(&o.leaderElect, "leader-elect", false, "Let one of several replicas work at a time. The lease is given back at a graceful stop.")
 	fs.StringVar(&o.namespaces, "namespaces", "", "Namespaces to work in, separated by commas. Empty: all.")
+	fs.StringVar(&o.selector, "watch-label-selector", "",
+		"Label selector, as kubectl's -l has it, of the DbtRuns and DbtSchedules that this manager works on; other managers work on the others (docs/scale.md). Empty: all.")
+	fs.StringVar(&o.pprofAddress, "pprof-bind-address", "0", "Address of Go's profiles under /debug/pprof, served to anyone who reaches it: 127.0.0.1:6060, say. 0 turns them off.")
 	fs.StringVar(&o.runnerImage, "runner-image", os.Getenv("RUNNER_IMAGE"),
 		"Image that holds the runner, normally the operator's own. Default: the environment variable RUNNER_IMAGE.")
 	fs.StringVar(&o.delivery, "runner-delivery", string(runjob.DeliverByInitContainer),
@@ -85,6 +90,9 @@ func (o *options) validate() error {
 	case runjob.DeliverByImageVolume, runjob.DeliverByInitContainer:
 	default:
 		return fmt.Errorf("--runner-delivery is %q: must be %s or %s", o.delivery, runjob.DeliverByImageVolume, runjob.DeliverByInitContainer)
+	}
+	if _, err := controller.ParseShard(o.selector); err != nil {
+		return fmt.Errorf("--watch-label-selector: %w", err)
 	}
 	if o.workers < 1 {
 		return fmt.Errorf("--workers is %d: must be at least 1", o.workers)
@@ -108,6 +116,13 @@ func (o *options) namespaceList() []string {
 	return out
 }
 
+// scope is what the manager works on. The flags are valid.
+func (o *options) scope() controller.Scope {
+	shard, err := controller.ParseShard(o.selector)
+	utilruntime.Must(err)
+	return controller.Scope{Namespaces: o.namespaceList(), Shard: shard, Keeps: o.collector.store != ""}
+}
+
 func run() error {
 	var o options
 	o.bind(flag.CommandLine)
@@ -123,7 +138,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	ctrl.Log.Info("starting", "version", version, "namespaces", o.namespaceList(), "runnerDelivery", o.delivery)
+	ctrl.Log.Info("starting", "version", version, "namespaces", o.namespaceList(), "shard", o.selector, "runnerDelivery", o.delivery)
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("running the manager: %w", err)
 	}
@@ -144,13 +159,14 @@ func newManager(ctx context.Context, o options) (manager.Manager, error) {
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
 	mgr, err := ctrl.NewManager(config, manager.Options{
 		Scheme: scheme,
-		Cache:  controller.CacheOptions(o.namespaceList()),
+		Cache:  controller.CacheOptions(o.scope()),
 		Metrics: metricsserver.Options{
 			BindAddress: o.metricsAddress, SecureServing: true, FilterProvider: filters.WithAuthenticationAndAuthorization,
 		},
 		HealthProbeBindAddress:        o.probeAddress,
+		PprofBindAddress:              o.pprofAddress,
 		LeaderElection:                o.leaderElect,
-		LeaderElectionID:              "dbt-operator",
+		LeaderElectionID:              o.scope().Shard.Name("dbt-operator"),
 		LeaderElectionReleaseOnCancel: true,
 		GracefulShutdownTimeout:       &o.gracePeriod,
 	})
@@ -183,14 +199,14 @@ func addControllers(ctx context.Context, mgr manager.Manager, o options) error {
 	}
 	runs = dbtrun.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"),
 		runmetrics.NewRuns(metrics.Registry),
-		runjob.Options{OperatorImage: o.runnerImage, Delivery: runjob.Delivery(o.delivery)}, results)
+		runjob.Options{OperatorImage: o.runnerImage, Delivery: runjob.Delivery(o.delivery)}, results, o.scope().Shard)
 	if err := runs.SetupWithManager(ctx, mgr, o.workers); err != nil {
 		return fmt.Errorf("setting up the DbtRun controller: %w", err)
 	}
 	if err := addLineage(mgr, o.lineage, kept); err != nil {
 		return err
 	}
-	if err := dbtproject.New(clk, mgr.GetClient()).SetupWithManager(mgr); err != nil {
+	if err := dbtproject.New(clk, mgr.GetClient()).SetupWithManager(mgr, o.scope().Shard); err != nil {
 		return fmt.Errorf("setting up the DbtProject controller: %w", err)
 	}
 	schedules := dbtschedule.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"), runmetrics.NewSchedules(metrics.Registry, clk.Now))

@@ -19,6 +19,7 @@ import (
 	"github.com/dbt-operator/dbt-operator/internal/collector/live"
 	"github.com/dbt-operator/dbt-operator/internal/journal"
 	"github.com/dbt-operator/dbt-operator/internal/metrics"
+	"github.com/dbt-operator/dbt-operator/internal/store"
 )
 
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
@@ -155,9 +156,15 @@ func (c *Collector) Kept(ctx context.Context, run types.NamespacedName, uid type
 	return kept, nil
 }
 
-// Delete deletes everything that is kept of a run. It may be called again; what it could not delete, the sweep finds.
-func (c *Collector) Delete(ctx context.Context, namespace string, uid types.UID) error {
-	return c.delete(ctx, namespace, string(uid), deletedWithRun)
+// DeleteGone deletes everything that is kept of a run, if the API server too says that the run is not there: one whose labels
+// no longer match what this manager watches looks deleted to it. It may be called again; what it could not delete, the sweep
+// finds.
+func (c *Collector) DeleteGone(ctx context.Context, run types.NamespacedName, uid types.UID) error {
+	gone, err := c.gone(ctx, store.Run{Namespace: run.Namespace, UID: string(uid)}, run.Name)
+	if err != nil || !gone {
+		return err
+	}
+	return c.delete(ctx, run.Namespace, string(uid), deletedWithRun)
 }
 
 // Reasons for which data is deleted, as metrics name them.

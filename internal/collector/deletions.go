@@ -11,14 +11,14 @@ import (
 // Deletions deletes what is kept of runs that are gone, one after the other, away from whoever says that they are. What
 // it misses (a full queue, a store that is away, a restart) the sweep finds. It is a manager.Runnable of the leader.
 type Deletions struct {
-	delete func(ctx context.Context, namespace string, uid types.UID) error
+	delete func(ctx context.Context, run types.NamespacedName, uid types.UID) error
 	log    logr.Logger
 	queue  chan deletion
 }
 
 type deletion struct {
-	namespace string
-	uid       types.UID
+	run types.NamespacedName
+	uid types.UID
 }
 
 const (
@@ -26,15 +26,15 @@ const (
 	deletionTimeout = time.Minute
 )
 
-// NewDeletions returns Deletions by the given function, which is Collector.Delete.
-func NewDeletions(by func(ctx context.Context, namespace string, uid types.UID) error, log logr.Logger) *Deletions {
+// NewDeletions returns Deletions by the given function, which is Collector.DeleteGone.
+func NewDeletions(by func(ctx context.Context, run types.NamespacedName, uid types.UID) error, log logr.Logger) *Deletions {
 	return &Deletions{delete: by, log: log, queue: make(chan deletion, maxDeletions)}
 }
 
 // Add says that a run is gone. It does not block.
-func (d *Deletions) Add(namespace string, uid types.UID) {
+func (d *Deletions) Add(run types.NamespacedName, uid types.UID) {
 	select {
-	case d.queue <- deletion{namespace, uid}:
+	case d.queue <- deletion{run, uid}:
 	default:
 	}
 }
@@ -45,17 +45,17 @@ func (d *Deletions) Start(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case run := <-d.queue:
-			d.one(ctx, run)
+		case gone := <-d.queue:
+			d.one(ctx, gone)
 		}
 	}
 }
 
-func (d *Deletions) one(ctx context.Context, run deletion) {
+func (d *Deletions) one(ctx context.Context, gone deletion) {
 	limited, cancel := context.WithTimeout(ctx, deletionTimeout)
 	defer cancel()
-	if err := d.delete(limited, run.namespace, run.uid); err != nil && ctx.Err() == nil {
-		d.log.Error(err, "deleting what was kept of a run; the sweep tries again", "namespace", run.namespace, "uid", run.uid)
+	if err := d.delete(limited, gone.run, gone.uid); err != nil && ctx.Err() == nil {
+		d.log.Error(err, "deleting what was kept of a run; the sweep tries again", "run", gone.run, "uid", gone.uid)
 	}
 }
 

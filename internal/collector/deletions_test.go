@@ -14,7 +14,7 @@ import (
 func TestDeletions(t *testing.T) {
 	var got []types.UID
 	ctx, cancel := context.WithCancel(t.Context())
-	d := NewDeletions(func(_ context.Context, _ string, uid types.UID) error {
+	d := NewDeletions(func(_ context.Context, _ types.NamespacedName, uid types.UID) error {
 		got = append(got, uid)
 		if len(got) == 3 {
 			cancel()
@@ -22,7 +22,7 @@ func TestDeletions(t *testing.T) {
 		return errors.New("the store is away")
 	}, logr.Discard())
 	for _, uid := range []types.UID{"a", "b", "c"} {
-		d.Add("ns", uid)
+		d.Add(types.NamespacedName{Namespace: "ns", Name: "r"}, uid)
 	}
 	if err := d.Start(ctx); err != nil {
 		t.Fatal(err)
@@ -31,6 +31,6 @@ func TestDeletions(t *testing.T) {
 		t.Errorf("deleted (-want +got):\n%s", diff)
 	}
 	for range 2 * maxDeletions {
-		d.Add("ns", "x")
+		d.Add(types.NamespacedName{Namespace: "ns", Name: "r"}, "x")
 	}
 }

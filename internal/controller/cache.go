@@ -10,23 +10,35 @@ import (
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 )
 
+// Scope is what a manager works on, and so what its cache holds.
+type Scope struct {
+	// Namespaces to work in; none means all.
+	Namespaces []string
+	// Shard chooses DbtRuns and DbtSchedules by their labels, and the Jobs and pods that carry the same. The zero value
+	// chooses all.
+	Shard Shard
+	// Keeps says that there is a collector: then an ended run is settled only when its files are stored.
+	Keeps bool
+}
+
 // CacheOptions returns what the manager's cache holds: the operator's own kinds, and of Jobs and pods only those the
 // operator made, without what it never reads. No other kind may be cached; Secrets and ConfigMaps least of all.
-// namespaces limits it; none means all.
-func CacheOptions(namespaces []string) cache.Options {
-	ours := labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
+// DbtProjects are the same for all shards.
+func CacheOptions(scope Scope) cache.Options {
+	shard := scope.Shard.Selector()
+	ours := shard.Add(*labelEquals(v1alpha1.LabelManagedBy, v1alpha1.ManagedBy))
 	opts := cache.Options{
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ReaderFailOnMissingInformer: true,
 		ByObject: map[client.Object]cache.ByObject{
-			&v1alpha1.DbtRun{}:      {},
+			&v1alpha1.DbtRun{}:      {Label: shard, Transform: slimRun(scope.Keeps)},
 			&v1alpha1.DbtProject{}:  {},
-			&v1alpha1.DbtSchedule{}: {Transform: slimSchedule},
+			&v1alpha1.DbtSchedule{}: {Label: shard, Transform: slimSchedule},
 			&batchv1.Job{}:          {Label: ours, Transform: slimJob},
 			&corev1.Pod{}:           {Label: ours, Transform: slimPod},
 		},
 	}
-	for _, ns := range namespaces {
+	for _, ns := range scope.Namespaces {
 		if opts.DefaultNamespaces == nil {
 			opts.DefaultNamespaces = map[string]cache.Config{}
 		}
@@ -35,30 +47,10 @@ func CacheOptions(namespaces []string) cache.Options {
 	return opts
 }
 
-// slimSchedule drops what managers of fields manage, and keeps when they last did: a schedule's ticks count from its edit.
-func slimSchedule(object any) (any, error) {
-	if s, ok := object.(*v1alpha1.DbtSchedule); ok {
-		for i := range s.ManagedFields {
-			s.ManagedFields[i].FieldsV1 = nil
-		}
+func labelEquals(key, value string) *labels.Requirement {
+	r, err := labels.NewRequirement(key, "=", []string{value})
+	if err != nil {
+		panic(err) // key and value are the operator's own
 	}
-	return object, nil
-}
-
-// slimJob drops what is large and never read: a cached Job is then about a tenth of its size.
-func slimJob(object any) (any, error) {
-	if job, ok := object.(*batchv1.Job); ok {
-		job.ManagedFields = nil
-		job.Spec.Template = corev1.PodTemplateSpec{}
-	}
-	return object, nil
-}
-
-// slimPod keeps a pod's metadata and status, and the name of its node.
-func slimPod(object any) (any, error) {
-	if pod, ok := object.(*corev1.Pod); ok {
-		pod.ManagedFields = nil
-		pod.Spec = corev1.PodSpec{NodeName: pod.Spec.NodeName}
-	}
-	return object, nil
+	return r
 }

@@ -17,7 +17,7 @@ import (
 
 // The cache holds five kinds, of Jobs and pods the operator's own, and refuses to grow by a read of any other.
 func TestCacheHoldsNoMoreThanItMust(t *testing.T) {
-	opts := CacheOptions([]string{"a", "b"})
+	opts := CacheOptions(Scope{Namespaces: []string{"a", "b"}})
 	if !opts.ReaderFailOnMissingInformer {
 		t.Error("a read of another kind would start to watch it")
 	}
@@ -37,7 +37,7 @@ func TestCacheHoldsNoMoreThanItMust(t *testing.T) {
 	if diff := cmp.Diff([]string{"*v1.Job", "*v1.Pod", "*v1alpha1.DbtProject", "*v1alpha1.DbtRun", "*v1alpha1.DbtSchedule"}, kinds); diff != "" {
 		t.Errorf("kinds (-want +got):\n%s", diff)
 	}
-	if len(opts.DefaultNamespaces) != 2 || len(CacheOptions(nil).DefaultNamespaces) != 0 {
+	if len(opts.DefaultNamespaces) != 2 || len(CacheOptions(Scope{}).DefaultNamespaces) != 0 {
 		t.Errorf("namespaces are %v", opts.DefaultNamespaces)
 	}
 }

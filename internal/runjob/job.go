@@ -106,6 +106,9 @@ func labels(run *v1alpha1.DbtRun, r *Resolved) map[string]string {
 		v1alpha1.LabelRun:       labelValue(run.Name),
 		v1alpha1.LabelRunUID:    string(run.UID),
 	}
+	if shard, ok := run.Labels[v1alpha1.LabelShard]; ok {
+		l[v1alpha1.LabelShard] = shard
+	}
 	if r.Generation > 0 {
 		l[v1alpha1.LabelProject] = labelValue(r.Name)
 	}
@@ -137,6 +140,7 @@ func podMeta(run *v1alpha1.DbtRun, r *Resolved, pod *v1alpha1.PodSettings) metav
 	if meta.Annotations == nil {
 		meta.Annotations = map[string]string{}
 	}
+	delete(meta.Labels, v1alpha1.LabelShard)
 	maps.Copy(meta.Labels, labels(run, r))
 	meta.Annotations[v1alpha1.AnnotationRun] = run.Name
 	// The pod ends when dbt ends: a cluster autoscaler must not end it before.

@@ -12,7 +12,7 @@ import (
 	"github.com/dbt-operator/dbt-operator/internal/admission"
 )
 
-// Run returns a run of the schedule, requested by the schedule's author. Of the schedule's own labels and annotations it has none: a tool that tracks what it
+// Run returns a run of the schedule, requested by the schedule's author. Of the schedule's own labels and annotations it has none but its shard: a tool that tracks what it
 // applied by them would take the run for something it did not apply, and delete it.
 func Run(s *v1alpha1.DbtSchedule, name string, why v1alpha1.TriggerType, tick time.Time) *v1alpha1.DbtRun {
 	run := &v1alpha1.DbtRun{
@@ -29,6 +29,11 @@ func Run(s *v1alpha1.DbtSchedule, name string, why v1alpha1.TriggerType, tick ti
 		run.Labels = map[string]string{}
 	}
 	run.Labels[v1alpha1.LabelSchedule] = s.Name
+	// The manager that works on the schedule works on its runs.
+	delete(run.Labels, v1alpha1.LabelShard)
+	if shard, ok := s.Labels[v1alpha1.LabelShard]; ok {
+		run.Labels[v1alpha1.LabelShard] = shard
+	}
 	run.Spec.RequestedBy = s.Spec.RequestedBy.DeepCopy()
 	run.Spec.Trigger = &v1alpha1.Trigger{Type: why, ScheduleRef: &v1alpha1.ScheduleReference{Name: s.Name}}
 	if !tick.IsZero() {

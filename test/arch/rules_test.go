@@ -70,12 +70,12 @@ var rules = map[string]rule{
 	},
 
 	"internal/controller": {
-		imports:  []string{"api/v1alpha1"},
-		external: append([]string{"sigs.k8s.io/controller-runtime"}, objects...),
+		imports:  []string{"api/v1alpha1", "internal/conditions"},
+		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/tools/cache"}, objects...),
 		never:    []string{module + "internal/runner"},
 	},
 	"internal/controller/dbtproject": {
-		imports:  []string{"api/v1alpha1", "internal/admission", "internal/conditions", "internal/text"},
+		imports:  []string{"api/v1alpha1", "internal/admission", "internal/conditions", "internal/controller", "internal/text"},
 		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),
 		never:    []string{module + "internal/runner"},
 	},

@@ -42,7 +42,7 @@ func (w *world) asOperator() (client.Client, cache.Cache) {
 	w.Helper()
 	direct, err := client.New(operator, client.Options{Scheme: scheme})
 	w.must(err)
-	opts := controller.CacheOptions([]string{w.ns})
+	opts := controller.CacheOptions(controller.Scope{Namespaces: []string{w.ns}, Keeps: true})
 	opts.Scheme = scheme
 	objects, err := cache.New(operator, opts)
 	w.must(err)

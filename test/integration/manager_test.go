@@ -13,6 +13,7 @@ import (
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/journal"
+	"github.com/dbt-operator/dbt-operator/internal/controller"
 	"github.com/dbt-operator/dbt-operator/internal/testutil"
 )
 
@@ -90,7 +91,7 @@ func TestLeaderElection(t *testing.T) {
 	begin := func() *member {
 		ctx, cancel := context.WithCancel(context.Background())
 		m := &member{wire: &wire{}, stop: cancel, done: make(chan error, 1)}
-		mgr := makeManager(t, m.wire, w.clock, []string{w.ns}, elect)
+		mgr := makeManager(t, m.wire, w.clock, controller.Scope{Namespaces: []string{w.ns}}, elect)
 		go func() { m.done <- mgr.Start(ctx) }()
 		return m
 	}

@@ -70,7 +70,7 @@ func (w *world) start() {
 	w.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	w.stop, w.done = cancel, make(chan struct{})
-	mgr := makeManager(w.T, w.wire, w.clock, []string{w.ns})
+	mgr := makeManager(w.T, w.wire, w.clock, controller.Scope{Namespaces: []string{w.ns}})
 	go func() {
 		defer close(w.done)
 		if err := mgr.Start(ctx); err != nil {
@@ -85,12 +85,12 @@ func (w *world) halt() {
 }
 
 // makeManager makes a manager as cmd/manager does, under the shipped roles.
-func makeManager(t testing.TB, over *wire, clk *shifted, namespaces []string, change ...func(*ctrl.Options)) ctrl.Manager {
+func makeManager(t testing.TB, over *wire, clk *shifted, scope controller.Scope, change ...func(*ctrl.Options)) ctrl.Manager {
 	t.Helper()
 	cfg := rest.CopyConfig(operator)
 	cfg.Wrap(over.wrap)
 	opts := ctrl.Options{
-		Scheme: scheme, Cache: controller.CacheOptions(namespaces),
+		Scheme: scheme, Cache: controller.CacheOptions(scope),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
 	}
@@ -103,11 +103,11 @@ func makeManager(t testing.TB, over *wire, clk *shifted, namespaces []string, ch
 	}
 	runs := dbtrun.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"),
 		metrics.NewRuns(prometheus.NewRegistry()),
-		runjob.Options{OperatorImage: "registry.example.com/dbt-operator:1", Delivery: runjob.DeliverByInitContainer}, nil)
+		runjob.Options{OperatorImage: "registry.example.com/dbt-operator:1", Delivery: runjob.DeliverByInitContainer}, nil, scope.Shard)
 	if err := runs.SetupWithManager(context.Background(), mgr, 4); err != nil {
 		t.Fatal(err)
 	}
-	if err := dbtproject.New(clk, mgr.GetClient()).SetupWithManager(mgr); err != nil {
+	if err := dbtproject.New(clk, mgr.GetClient()).SetupWithManager(mgr, scope.Shard); err != nil {
 		t.Fatal(err)
 	}
 	schedules := dbtschedule.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"), metrics.NewSchedules(prometheus.NewRegistry(), clk.Now))

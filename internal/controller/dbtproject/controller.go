@@ -18,6 +18,7 @@ import (
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/admission"
 	"github.com/dbt-operator/dbt-operator/internal/conditions"
+	"github.com/dbt-operator/dbt-operator/internal/controller"
 	"github.com/dbt-operator/dbt-operator/internal/text"
 )
 
@@ -35,11 +36,11 @@ func New(clk clock.PassiveClock, c client.Client) *Reconciler {
 	return &Reconciler{clock: clk, client: c}
 }
 
-// SetupWithManager starts the controller with mgr.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+// SetupWithManager starts the controller with mgr, for the projects of a shard: the cache has all.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, shard controller.Shard) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("dbtproject").
-		For(&v1alpha1.DbtProject{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1alpha1.DbtProject{}, builder.WithPredicates(predicate.GenerationChangedPredicate{}, predicate.NewPredicateFuncs(shard.Has))).
 		Complete(r)
 }
 

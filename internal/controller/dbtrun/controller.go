@@ -45,6 +45,7 @@ type Reconciler struct {
 	job      runjob.Options
 	// results is nil when nothing is kept of runs beside their status.
 	results Results
+	shard   controller.Shard
 	groups  *groups
 	pace    pace
 	behind  controller.Behind
@@ -52,10 +53,10 @@ type Reconciler struct {
 }
 
 // New returns a Reconciler that reads through c's cache, and past it through direct. results is nil when there is no
-// collector.
-func New(clk clock.PassiveClock, c client.Client, direct client.Reader, recorder events.EventRecorder, m *metrics.Runs, job runjob.Options, results Results) *Reconciler {
+// collector; shard is what the manager works on.
+func New(clk clock.PassiveClock, c client.Client, direct client.Reader, recorder events.EventRecorder, m *metrics.Runs, job runjob.Options, results Results, shard controller.Shard) *Reconciler {
 	return &Reconciler{
-		clock: clk, client: c, direct: direct, recorder: recorder, metrics: m, job: job, results: results,
+		clock: clk, client: c, direct: direct, recorder: recorder, metrics: m, job: job, results: results, shard: shard,
 		groups: newGroups(), wake: make(chan event.GenericEvent, 1024),
 	}
 }
@@ -69,6 +70,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, wor
 		Named("dbtrun").
 		For(&v1alpha1.DbtRun{}).
 		Watches(&v1alpha1.DbtRun{}, r.onDeleted()).
+		Watches(&v1alpha1.DbtRun{}, unfinishedFirst{}).
 		Watches(&batchv1.Job{}, r.onJob()).
 		Watches(&corev1.Pod{}, r.onPod()).
 		Watches(&v1alpha1.DbtProject{}, handler.EnqueueRequestsFromMapFunc(r.waitingForProject)).

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/controller"
 	"github.com/dbt-operator/dbt-operator/internal/metrics"
 	"github.com/dbt-operator/dbt-operator/internal/runjob"
 	"github.com/dbt-operator/dbt-operator/internal/testutil"
@@ -88,7 +89,7 @@ func (b *bench) live(m *mortal) {
 
 func (b *bench) restart(m *mortal) {
 	c := interceptor.NewClient(b.client.(client.WithWatch), m.funcs())
-	b.r = New(b.clock, c, c, events.NewFakeRecorder(100), metrics.NewRuns(prometheus.NewRegistry()), runjob.Options{OperatorImage: "operator"}, nil)
+	b.r = New(b.clock, c, c, events.NewFakeRecorder(100), metrics.NewRuns(prometheus.NewRegistry()), runjob.Options{OperatorImage: "operator"}, nil, controller.Shard{})
 }
 
 // Fault 25: the operator dies at each of its writes, before or after it is applied. One Job is made, and the run ends as
@@ -208,7 +209,7 @@ func TestJobThatIsThere(t *testing.T) {
 						return w.Get(ctx, key, o, opts...)
 					},
 				})
-				b.r = New(b.clock, stale, b.client, events.NewFakeRecorder(100), metrics.NewRuns(prometheus.NewRegistry()), runjob.Options{OperatorImage: "operator"}, nil)
+				b.r = New(b.clock, stale, b.client, events.NewFakeRecorder(100), metrics.NewRuns(prometheus.NewRegistry()), runjob.Options{OperatorImage: "operator"}, nil, controller.Shard{})
 				for range 3 {
 					b.pass("r")
 				}

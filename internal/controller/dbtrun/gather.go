@@ -72,6 +72,10 @@ func (r *Reconciler) gatherProject(ctx context.Context, seen *observed) error {
 			return fmt.Errorf("reading DbtProject %s of DbtRun %s/%s: %w", ref.Name, run.Namespace, run.Name, err)
 		}
 	}
+	if err := r.elsewhere(run, project); err != nil {
+		seen.Invalid = err
+		return nil
+	}
 	spec := projectSpec(run, project)
 	if spec == nil {
 		// An object that was stored before the rule that forbids it.
@@ -81,6 +85,20 @@ func (r *Reconciler) gatherProject(ctx context.Context, seen *observed) error {
 	commands, err := admission.Run(&run.Spec, spec)
 	seen.Invalid = err
 	seen.Resolved = runjob.Resolve(run, project, commands)
+	return nil
+}
+
+// elsewhere refuses a run whose concurrency group another manager may work on as well: neither would see that the other
+// runs dbt on the same schema.
+func (r *Reconciler) elsewhere(run *v1alpha1.DbtRun, project *v1alpha1.DbtProject) error {
+	switch {
+	case r.shard.All():
+	case project != nil && project.Labels[v1alpha1.LabelShard] != run.Labels[v1alpha1.LabelShard]:
+		return fmt.Errorf("metadata.labels: %s is %q, and %q on DbtProject %s: create the DbtRun with the label of its project",
+			v1alpha1.LabelShard, run.Labels[v1alpha1.LabelShard], project.Labels[v1alpha1.LabelShard], project.Name)
+	case run.Spec.Project != nil && run.Spec.Project.Concurrency != nil && run.Spec.Project.Concurrency.Group != "":
+		return errors.New("spec.project.concurrency.group: several managers divide the runs here, and only that of a DbtProject knows all runs of a group: name a DbtProject in spec.projectRef, or leave the group out")
+	}
 	return nil
 }
 

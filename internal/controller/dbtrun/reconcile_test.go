@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/controller"
 	"github.com/dbt-operator/dbt-operator/internal/metrics"
 	"github.com/dbt-operator/dbt-operator/internal/runjob"
 	"github.com/dbt-operator/dbt-operator/internal/testutil"
@@ -48,7 +49,7 @@ func newBench(t *testing.T, objects ...client.Object) *bench {
 	}
 	c := b.Build()
 	clk := clocktesting.NewFakePassiveClock(start)
-	return &bench{t, c, clk, New(clk, c, c, events.NewFakeRecorder(100), metrics.NewRuns(prometheus.NewRegistry()), runjob.Options{OperatorImage: "operator"}, nil)}
+	return &bench{t, c, clk, New(clk, c, c, events.NewFakeRecorder(100), metrics.NewRuns(prometheus.NewRegistry()), runjob.Options{OperatorImage: "operator"}, nil, controller.Shard{})}
 }
 
 type fakeIndexer struct{ b *fake.ClientBuilder }

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/conditions"
 	"github.com/dbt-operator/dbt-operator/internal/journal"
 	"github.com/dbt-operator/dbt-operator/internal/plan"
 )
@@ -31,6 +32,9 @@ func (r *Reconciler) gatherResults(ctx context.Context, seen *observed) {
 		return
 	}
 	seen.keeps = true
+	if conditions.Settled(&seen.Run.Status, seen.keeps) {
+		return
+	}
 	kept, err := r.results.Kept(ctx, client.ObjectKeyFromObject(seen.Run), seen.Run.UID)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "reading what is kept of a run")

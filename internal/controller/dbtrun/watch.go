@@ -43,6 +43,17 @@ func (r *Reconciler) onPod() handler.Funcs {
 	return funcs
 }
 
+// unfinishedFirst has runs that are not over looked at before all others when the manager starts: the rest of the first
+// list waits at low priority.
+type unfinishedFirst struct{ handler.Funcs }
+
+// Create enqueues a run that is not over. handler.Funcs would lower the priority.
+func (unfinishedFirst) Create(_ context.Context, e event.CreateEvent, q queue) {
+	if run, ok := e.Object.(*v1alpha1.DbtRun); ok && !run.Status.Phase.Finished() {
+		q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(run)})
+	}
+}
+
 // onDeleted tells the collector of runs that are gone.
 func (r *Reconciler) onDeleted() handler.Funcs {
 	return handler.Funcs{DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ queue) {

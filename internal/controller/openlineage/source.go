@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -48,7 +47,7 @@ func (k *Known) Known(ctx context.Context, key send.Key) (send.Known, error) {
 		Run:     describe(run),
 		Journal: func(ctx context.Context) (io.ReadCloser, error) { return k.journal(ctx, at) },
 	}
-	if slices.ContainsFunc(run.Status.Artifacts, func(a v1alpha1.Artifact) bool { return a.Name == lineageArtifact }) {
+	if l := run.Status.Lineage; l != nil && l.Artifact == lineageArtifact {
 		out.Lineage = func(ctx context.Context) (io.ReadCloser, error) {
 			body, _, err := k.store.Artifact(ctx, at, lineageArtifact)
 			return body, err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -17,6 +18,12 @@ import (
 
 // models is how many nodes the lineage of a run has: of a small project, as most runs are of a part of one.
 const models = 20
+
+// image is the digest of the image that ran, said the length in bytes of what a runner of so many models ends with.
+const (
+	image = "sha256:4b825dc642cb6eb9a060e54bf8d69288fbee4904c6b2d4f1a1b2c3d4e5f60718"
+	said  = 1500
+)
 
 // fill makes a project and its ended runs, each with its Job and its pod, as they are left by a manager.
 func fill(ctx context.Context, p *plane.Plane, n int) error {
@@ -61,7 +68,8 @@ func leave(ctx context.Context, p *plane.Plane, run *v1alpha1.DbtRun) error {
 	pod.Status.Phase = corev1.PodSucceeded
 	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
 		Name: pod.Spec.Containers[0].Name, Image: pod.Spec.Containers[0].Image,
-		State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Completed", StartedAt: now, FinishedAt: now}},
+		ImageID: image, ContainerID: "containerd://" + strings.Repeat("c", 64),
+		State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Completed", StartedAt: now, FinishedAt: now, Message: strings.Repeat("r", said)}},
 	}}
 	if err := p.Status().Update(ctx, pod); err != nil {
 		return err
@@ -98,7 +106,17 @@ func status(run *v1alpha1.DbtRun, job *batchv1.Job, pod *corev1.Pod, now metav1.
 		lineage.Outputs = append(lineage.Outputs, node.Relation)
 	}
 	out.Lineage = lineage
-	for _, kind := range []string{v1alpha1.ConditionSucceeded, v1alpha1.ConditionReady} {
+	out.Revision = &v1alpha1.Revision{Image: image, Dbt: "1.11.2", Adapter: "postgres 1.10.0"}
+	out.Commands = []v1alpha1.CommandStatus{{Command: "dbt build", InvocationID: "7f0c2a0e-8e0b-4a55-9a42-2f7b8f4f9d11", StartTime: &now, EndTime: &now, ExitCode: ptr.To[int32](0)}}
+	base := "/v1/runs/" + run.Namespace + "/" + run.Name
+	out.Log = &v1alpha1.Log{Tail: strings.Repeat("06:00:00  1 of 20 OK created sql view model\n", 93), URI: base + "/log", Bytes: 12000}
+	for _, name := range []string{"manifest.json", "run_results.json", "lineage.json", "catalog.json", "graph_summary.json"} {
+		out.Artifacts = append(out.Artifacts, v1alpha1.Artifact{Name: name, Digest: image, Bytes: 100000, URI: base + "/artifacts/" + name})
+	}
+	for i := range 5 {
+		out.Slowest = append(out.Slowest, v1alpha1.NodeDuration{UniqueID: fmt.Sprintf("model.shop.model_%02d", i), Seconds: "1.234"})
+	}
+	for _, kind := range []string{v1alpha1.ConditionSucceeded, v1alpha1.ConditionReady, v1alpha1.ConditionResultsAvailable} {
 		out.Conditions = append(out.Conditions, metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSucceeded, Message: out.Message, LastTransitionTime: now})
 	}
 	return out

@@ -1,6 +1,7 @@
 // Command coldstart measures what a manager takes to start where many ended runs are: the time until it carries out the
 // first run that is new, and its memory, at its peak and at rest. The manager's own binary works on an API server and an
-// etcd of its own. It prints a table in Markdown whose rows end in "met" or "not met".
+// etcd of its own, with the memory limit of a container where one is given. It prints a table in Markdown whose rows end in
+// "met" or "not met", and can keep Go's profiles of the manager.
 //
 //	go run ./test/bench/coldstart -n 10000 -manager bin/manager -assets bin/k8s
 package main
@@ -19,6 +20,7 @@ import (
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/test/bench/kit"
 	"github.com/dbt-operator/dbt-operator/test/bench/plane"
+	"github.com/dbt-operator/dbt-operator/test/bench/report"
 )
 
 // Budgets of design, for 10,000 ended runs.
@@ -28,53 +30,84 @@ const (
 	maxRest  = 80 << 20
 )
 
-// rest is how long nothing happens before memory is that of a manager at rest: longer than the two minutes after which
-// Go's collector runs unasked, and gives back what it can.
-const rest = 3 * time.Minute
-
-func main() {
-	n := flag.Int("n", 10000, "ended runs, each with its Job and pod")
-	manager := flag.String("manager", "bin/manager", "the manager's binary")
-	assets := flag.String("assets", "bin/k8s", "folder of kube-apiserver and etcd")
-	flag.Parse()
-	met, err := bench(context.Background(), *n, *manager, *assets)
-	kit.Exit("coldstart", met, err)
+// options are the command's flags.
+type options struct {
+	runs            int
+	manager, assets string
+	rest            time.Duration
+	limit           int64
+	goMemLimit      string
+	profiles        string
 }
 
-func bench(ctx context.Context, n int, binary, assets string) (met bool, err error) {
-	p, err := plane.Start(assets)
+func (o options) String() string {
+	s := fmt.Sprintf("%d ended runs", o.runs)
+	if o.limit > 0 {
+		s += fmt.Sprintf(", memory limit %d MiB", o.limit)
+	}
+	if o.goMemLimit != "" {
+		s += ", GOMEMLIMIT " + o.goMemLimit
+	}
+	return s
+}
+
+func main() {
+	var o options
+	flag.IntVar(&o.runs, "n", 10000, "ended runs, each with its Job and pod")
+	flag.StringVar(&o.manager, "manager", "bin/manager", "the manager's binary")
+	flag.StringVar(&o.assets, "assets", "bin/k8s", "folder of kube-apiserver and etcd")
+	// Longer than the two minutes after which Go's collector runs unasked, and gives back what it can.
+	flag.DurationVar(&o.rest, "rest", 3*time.Minute, "how long nothing happens before memory is that of a manager at rest")
+	flag.Int64Var(&o.limit, "memory-limit", 0, "memory limit of the manager in MiB, as of a container (takes root); 0 for none")
+	flag.StringVar(&o.goMemLimit, "gomemlimit", "", "GOMEMLIMIT of the manager, such as 140MiB; empty for none")
+	flag.StringVar(&o.profiles, "profiles", "", "folder for Go's profiles of the start: cpu, and heap and mutex after it; empty for none")
+	flag.Parse()
+	met, err := bench(context.Background(), o)
+	report.Exit("coldstart", met, err)
+}
+
+func bench(ctx context.Context, o options) (met bool, err error) {
+	p, err := plane.Start(o.assets)
 	if err != nil {
 		return false, err
 	}
 	defer p.Stop()
 	began := time.Now()
-	if err := fill(ctx, p, n); err != nil {
+	if err := fill(ctx, p, o.runs); err != nil {
 		return false, fmt.Errorf("making what is there before: %w", err)
 	}
-	fmt.Fprintf(os.Stderr, "%d ended runs made in %s\n", n, time.Since(began).Round(time.Second))
-	took, m, err := start(ctx, p, binary)
+	fmt.Fprintf(os.Stderr, "%d ended runs made in %s\n", o.runs, time.Since(began).Round(time.Second))
+	took, m, err := start(ctx, p, o)
 	if err != nil {
 		return false, err
 	}
 	defer m.Stop()
 	select {
-	case <-time.After(rest):
+	case <-time.After(o.rest):
 	case <-m.Ended():
 		return false, fmt.Errorf("the manager ended; its log is in %s", os.TempDir())
 	}
-	now, peak, err := m.Memory()
+	now, peak, binary, err := m.Memory()
 	if err != nil {
 		return false, err
 	}
-	fmt.Printf("| with %d ended runs | found | budget | |\n|---|---|---|---|\n", n)
-	fmt.Printf("| manager's start → Job of a new run | %.2f s | %.0f s | %s |\n", took.Seconds(), maxStart.Seconds(), kit.Verdict(took <= maxStart))
-	fmt.Printf("| resident, most | %d MiB | %d MiB | %s |\n", peak>>20, maxPeak>>20, kit.Verdict(peak <= maxPeak))
-	fmt.Printf("| resident, at rest | %d MiB | %d MiB | %s |\n", now>>20, maxRest>>20, kit.Verdict(now <= maxRest))
-	return took <= maxStart && peak <= maxPeak && now <= maxRest, nil
+	if o.profiles != "" {
+		if err := keep(o.profiles, "heap", "mutex"); err != nil {
+			return false, err
+		}
+	}
+	r := report.New("coldstart")
+	r.Kubernetes = p.Version
+	t := r.Table("with "+o.String(), "found", "budget")
+	t.Row(took <= maxStart, "manager's start → Job of a new run", report.Seconds(took, 2)+" s", report.Seconds(maxStart, 0)+" s")
+	t.Row(peak <= maxPeak, "resident, most", report.MiB(peak), report.MiB(maxPeak))
+	t.Row(now <= maxRest, "resident, at rest", report.MiB(now), report.MiB(maxRest))
+	t.Note("of that at rest, the binary itself", report.MiB(binary))
+	return r.Finish()
 }
 
 // start starts the manager where a run waits that nobody has looked at yet, and returns when its Job was there.
-func start(ctx context.Context, p *plane.Plane, binary string) (time.Duration, *plane.Manager, error) {
+func start(ctx context.Context, p *plane.Plane, o options) (time.Duration, *plane.Manager, error) {
 	fresh := asked("fresh")
 	if err := p.Create(ctx, fresh); err != nil {
 		return 0, nil, err
@@ -84,18 +117,44 @@ func start(ctx context.Context, p *plane.Plane, binary string) (time.Duration, *
 		return 0, nil, err
 	}
 	defer jobs.Stop()
-	began := time.Now()
-	m, err := p.Manager("bench-coldstart", binary)
+	setup, clean, err := o.setup()
 	if err != nil {
 		return 0, nil, err
 	}
+	defer clean()
+	began := time.Now()
+	m, err := p.Manager("bench-coldstart", o.manager, setup)
+	if err != nil {
+		return 0, nil, err
+	}
+	profile := o.profileStart()
 	took, err := kit.Await(jobs, began, func(o runtime.Object) (bool, error) {
 		_, ok := o.(*batchv1.Job)
 		return ok, nil
 	})
+	if err == nil {
+		err = profile()
+	}
 	if err != nil {
 		m.Stop()
 		return 0, nil, fmt.Errorf("waiting for the Job of DbtRun %s (the manager's log is in %s): %w", fresh.Name, os.TempDir(), err)
 	}
 	return took, m, nil
+}
+
+// setup is a manager that keeps the results of runs in a folder of its own, as the shipped Deployment does.
+func (o options) setup() (s plane.Setup, clean func(), err error) {
+	kept, err := os.MkdirTemp("", "bench-coldstart-")
+	if err != nil {
+		return s, nil, err
+	}
+	s.Args = []string{"--store=file://" + kept, "--operator-namespace=" + plane.Namespace, "--collector-bind-address=127.0.0.1:0"}
+	if o.profiles != "" {
+		s.Args = append(s.Args, "--pprof-bind-address="+profiler)
+	}
+	if o.goMemLimit != "" {
+		s.Env = []string{"GOMEMLIMIT=" + o.goMemLimit}
+	}
+	s.MemoryLimit = o.limit << 20
+	return s, func() { _ = os.RemoveAll(kept) }, nil
 }

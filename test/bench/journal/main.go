@@ -19,7 +19,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/dbt-operator/dbt-operator/test/bench/kit"
+	"github.com/dbt-operator/dbt-operator/test/bench/report"
 )
 
 // Budgets of design.
@@ -47,7 +47,7 @@ func main() {
 		return
 	}
 	met, err := bench(context.Background(), *nodes, *restarts, *runs, *seconds)
-	kit.Exit("journal", met, err)
+	report.Exit("journal", met, err)
 }
 
 // row is one line of the table.
@@ -75,16 +75,12 @@ func bench(ctx context.Context, nodes, restarts, runs, seconds int) (met bool, e
 	if err != nil {
 		return false, fmt.Errorf("many runs at once: %w", err)
 	}
-	fmt.Printf("\n| what | found | budget | |\n|---|---|---|---|\n")
-	met = true
+	found := report.New("journal")
+	table := found.Table("what", "found", "budget")
 	for _, r := range slices.Concat(one, many) {
-		verdict := "met"
-		if !r.met {
-			met, verdict = false, "not met"
-		}
-		fmt.Printf("| %s | %s | %s | %s |\n", r.what, r.found, r.budget, verdict)
+		table.Row(r.met, r.what, r.found, r.budget)
 	}
-	return met, nil
+	return found.Finish()
 }
 
 type benchmark struct{ dir, ca string }

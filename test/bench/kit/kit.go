@@ -1,4 +1,4 @@
-// Package kit is what benchmarks share: a client, a namespace that goes with them, waiting by watch, and how they end. It
+// Package kit is what benchmarks share: a client, a namespace that goes with them, and waiting by watch. It
 // knows Kubernetes and the API of the operator; it never knows what is measured.
 package kit
 
@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -114,25 +113,6 @@ func Complete(chosen func(*batchv1.Job) bool) func(runtime.Object) (bool, error)
 		}
 		return false, nil
 	}
-}
-
-// Exit ends a benchmark's command: with 1 when it could not be run, with 2 when a budget is not met.
-func Exit(name string, met bool, err error) {
-	switch {
-	case err != nil:
-		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
-		os.Exit(1)
-	case !met:
-		os.Exit(2)
-	}
-}
-
-// Verdict is how a row of a table ends.
-func Verdict(met bool) string {
-	if met {
-		return "met"
-	}
-	return "not met"
 }
 
 // Median returns the upper median of at least one duration, and sorts them.

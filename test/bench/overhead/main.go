@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -19,6 +20,7 @@ import (
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/test/bench/kit"
+	"github.com/dbt-operator/dbt-operator/test/bench/report"
 )
 
 // Budgets of design: a run's end is known at 0.85 of the time in which a Job's is, as its last report comes before kubelet and
@@ -34,7 +36,7 @@ func main() {
 	baked := flag.String("baked", "localhost/shop:bench", "an image with the sample project in /dbt, empty to leave it out")
 	flag.Parse()
 	met, err := bench(context.Background(), *n, *image, *baked)
-	kit.Exit("overhead", met, err)
+	report.Exit("overhead", met, err)
 }
 
 func bench(ctx context.Context, n int, image, baked string) (met bool, err error) {
@@ -51,10 +53,8 @@ func bench(ctx context.Context, n int, image, baked string) (met bool, err error
 	if err := b.createSources(ctx, sources); err != nil {
 		return false, err
 	}
-	fmt.Printf("%d of each, in turn, after one of each to warm up\n\n", n)
-	fmt.Println("| source | Job, s (median) | DbtRun, s (median) | ratio | budget | |")
-	fmt.Println("|---|---|---|---|---|---|")
-	met = true
+	found := report.New("overhead")
+	table := found.Table(fmt.Sprintf("%d of each in turn; source", n), "Job, s (median)", "DbtRun, s (median)", "ratio", "budget")
 	var creates []time.Duration
 	for _, src := range sources {
 		job, run, create, err := b.compare(ctx, src, n)
@@ -62,15 +62,14 @@ func bench(ctx context.Context, n int, image, baked string) (met bool, err error
 			return false, err
 		}
 		ratio := run.Seconds() / job.Seconds()
-		met = met && ratio <= maxRatio
 		creates = append(creates, create...)
-		fmt.Printf("| %s | %.2f | %.2f | %.3f | %.2f | %s |\n", src.name, job.Seconds(), run.Seconds(), ratio, maxRatio, kit.Verdict(ratio <= maxRatio))
+		table.Row(ratio <= maxRatio, src.name, report.Seconds(job, 2), report.Seconds(run, 2), fmt.Sprintf("%.3f", ratio), fmt.Sprintf("%.2f", maxRatio))
 	}
 	p50 := kit.Median(creates)
-	met = met && p50 <= maxCreate
-	fmt.Printf("\n| create → Job | p50, ms | budget, ms | |\n|---|---|---|---|\n| all sources | %.0f | %d | %s |\n",
-		float64(p50.Microseconds())/1000, maxCreate.Milliseconds(), kit.Verdict(p50 <= maxCreate))
-	return met, nil
+	found.Durations("create to Job", creates)
+	found.Table("create → Job", "p50, ms", "budget, ms").Row(p50 <= maxCreate, "all sources",
+		fmt.Sprintf("%.0f", float64(p50.Microseconds())/1000), strconv.FormatInt(maxCreate.Milliseconds(), 10))
+	return found.Finish()
 }
 
 // benchmark is a namespace with the sample project in it.

@@ -18,7 +18,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -30,6 +32,8 @@ import (
 type Plane struct {
 	client.WithWatch
 	env *envtest.Environment
+	// Version is the API server's.
+	Version string
 }
 
 // Start starts kube-apiserver and etcd out of a folder. The working directory is the repository's.
@@ -51,7 +55,24 @@ func Start(assets string) (*Plane, error) {
 		p.Stop()
 		return nil, err
 	}
+	if p.Version, err = version(config); err != nil {
+		p.Stop()
+		return nil, err
+	}
 	return p, nil
+}
+
+// version returns the version of an API server.
+func version(config *rest.Config) (string, error) {
+	d, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return "", err
+	}
+	v, err := d.ServerVersion()
+	if err != nil {
+		return "", err
+	}
+	return v.GitVersion, nil
 }
 
 // Stop ends both.
@@ -97,29 +118,44 @@ type Manager struct {
 	done chan struct{} // closed when the process has ended
 	logs *os.File
 	kube string
+	// cgroup is nil where memory is not limited.
+	cgroup *cgroup
+}
+
+// Setup is how a manager is started. The zero value is nothing special.
+type Setup struct {
+	Args []string
+	Env  []string
+	// MemoryLimit bounds its memory, in bytes, as that of a container; 0 does not.
+	MemoryLimit int64
 }
 
 // Manager starts the manager's own binary. Its log is in the folder of temporary files, under the name.
-func (p *Plane) Manager(name, binary string, args ...string) (*Manager, error) {
-	kubeconfig := filepath.Join(os.TempDir(), fmt.Sprintf("%s-%d.kubeconfig", name, os.Getpid()))
-	if err := os.WriteFile(kubeconfig, p.env.KubeConfig, 0o600); err != nil {
+func (p *Plane) Manager(name, binary string, setup Setup) (*Manager, error) {
+	m := &Manager{done: make(chan struct{}), kube: filepath.Join(os.TempDir(), fmt.Sprintf("%s-%d.kubeconfig", name, os.Getpid()))}
+	if err := os.WriteFile(m.kube, p.env.KubeConfig, 0o600); err != nil {
 		return nil, err
 	}
-	logs, err := os.Create(filepath.Join(os.TempDir(), name+".log"))
-	if err != nil {
+	var err error
+	if m.logs, err = os.OpenFile(filepath.Join(os.TempDir(), name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
 		return nil, err
 	}
-	args = append([]string{"--runner-image=registry.example.com/dbt-operator:1", "--metrics-bind-address=0", "--health-probe-bind-address=0"}, args...)
-	cmd := exec.Command(binary, args...) //nolint:noctx // Stop ends it
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
-	cmd.Stdout, cmd.Stderr = logs, logs
-	if err := cmd.Start(); err != nil {
+	command := append([]string{binary, "--runner-image=registry.example.com/dbt-operator:1", "--metrics-bind-address=0", "--health-probe-bind-address=0"}, setup.Args...)
+	if setup.MemoryLimit > 0 {
+		if m.cgroup, err = newCgroup(name, setup.MemoryLimit); err != nil {
+			return nil, err
+		}
+		command = append([]string{"/bin/sh", "-c", `echo $$ >"$0" && exec "$@"`, m.cgroup.procs()}, command...)
+	}
+	m.cmd = exec.Command(command[0], command[1:]...) //nolint:noctx // Stop ends it
+	m.cmd.Env = append(append(os.Environ(), "KUBECONFIG="+m.kube), setup.Env...)
+	m.cmd.Stdout, m.cmd.Stderr = m.logs, m.logs
+	if err := m.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", binary, err)
 	}
-	m := &Manager{cmd: cmd, done: make(chan struct{}), logs: logs, kube: kubeconfig}
 	go func() {
 		defer close(m.done)
-		_ = cmd.Wait()
+		_ = m.cmd.Wait()
 	}()
 	return m, nil
 }
@@ -130,29 +166,22 @@ func (m *Manager) Stop() {
 	<-m.done
 	_ = m.logs.Close()
 	_ = os.Remove(m.kube)
+	if m.cgroup != nil {
+		m.cgroup.remove()
+	}
 }
 
 // Ended is closed when the process has ended, whether it was to or not.
 func (m *Manager) Ended() <-chan struct{} { return m.done }
 
-// Memory returns the resident set now and the largest there was, in bytes, as /proc/PID/status has them.
-func (m *Manager) Memory() (now, peak int64, err error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.cmd.Process.Pid))
+// Memory returns the resident set now and the largest there was, in bytes, as /proc/PID/status has them; shared is how much
+// of it now is the binary itself, which the kernel can drop and read again.
+func (m *Manager) Memory() (now, peak, shared int64, err error) {
+	sizes, err := readStatus(m.cmd.Process.Pid, "VmRSS", "VmHWM", "RssFile")
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
-	for line := range strings.Lines(string(b)) {
-		for name, into := range map[string]*int64{"VmRSS:": &now, "VmHWM:": &peak} {
-			if kb, ok := strings.CutPrefix(line, name); ok {
-				n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(kb), " kB"), 10, 64)
-				if err != nil {
-					return 0, 0, err
-				}
-				*into = n << 10
-			}
-		}
-	}
-	return now, peak, nil
+	return sizes[0], sizes[1], sizes[2], nil
 }
 
 // Processors returns the processor time so far, user and system, of the processes that this one started, by name.

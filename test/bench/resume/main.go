@@ -8,6 +8,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/testutil/podkill"
 	"github.com/dbt-operator/dbt-operator/test/bench/kit"
+	"github.com/dbt-operator/dbt-operator/test/bench/report"
 	"github.com/dbt-operator/dbt-operator/test/fixtures"
 )
 
@@ -34,14 +36,13 @@ func main() {
 	images := flag.String("images", "localhost/dbt:1.12,localhost/dbt:2.0", "dbt's images")
 	flag.Parse()
 	met, err := bench(context.Background(), *models, strings.Split(*images, ","))
-	kit.Exit("resume", met, err)
+	report.Exit("resume", met, err)
 }
 
 func bench(ctx context.Context, models int, images []string) (met bool, err error) {
-	fmt.Printf("%d models of one second each, one thread, on PostgreSQL; the pod is killed after %d\n\n", models, killAfter(models))
-	fmt.Println("| dbt | whole run, s | after the pod's loss, s | models run again | ratio | budget | |")
-	fmt.Println("|---|---|---|---|---|---|---|")
-	met = true
+	found := report.New("resume")
+	table := found.Table(fmt.Sprintf("%d models of a second each, one thread, PostgreSQL, pod killed after %d; dbt", models, killAfter(models)),
+		"whole run, s", "after the pod's loss, s", "models run again", "ratio", "budget")
 	for _, image := range images {
 		whole, rest, again, err := measure(ctx, models, image)
 		if err != nil {
@@ -49,11 +50,10 @@ func bench(ctx context.Context, models int, images []string) (met bool, err erro
 		}
 		ratio := rest.Seconds() / whole.Seconds()
 		ok := ratio <= maxRatio && again <= models-killAfter(models)
-		met = met && ok
-		fmt.Printf("| %s | %.1f | %.1f | %d | %.3f | %.2f | %s |\n", image[strings.LastIndexByte(image, ':')+1:],
-			whole.Seconds(), rest.Seconds(), again, ratio, maxRatio, kit.Verdict(ok))
+		table.Row(ok, image[strings.LastIndexByte(image, ':')+1:], report.Seconds(whole, 1), report.Seconds(rest, 1), strconv.Itoa(again),
+			fmt.Sprintf("%.3f", ratio), fmt.Sprintf("%.2f", maxRatio))
 	}
-	return met, nil
+	return found.Finish()
 }
 
 func killAfter(models int) int { return int(share * float64(models)) }

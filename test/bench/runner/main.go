@@ -26,6 +26,7 @@ import (
 
 	"github.com/dbt-operator/dbt-operator/internal/dbt"
 	"github.com/dbt-operator/dbt-operator/internal/runner"
+	"github.com/dbt-operator/dbt-operator/test/bench/report"
 )
 
 // Budgets of design. The memory limit is the one that the runner sets itself (cmd/runner).
@@ -50,13 +51,7 @@ func main() {
 	} else {
 		met, err = bench(*events, *manifest, *captures)
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "runner:", err)
-		os.Exit(1)
-	}
-	if !met {
-		os.Exit(2)
-	}
+	report.Exit("runner", met, err)
 }
 
 func bench(eventsMB, manifestMB int, captures string) (met bool, err error) {
@@ -98,23 +93,16 @@ func bench(eventsMB, manifestMB int, captures string) (met bool, err error) {
 	if jq > 0 {
 		beside = fmt.Sprintf("jq: %.0f MB/s", float64(eventsMB)/jq.Seconds())
 	}
-	fmt.Println("| what | measured | beside | budget | |")
-	fmt.Println("|---|---|---|---|---|")
-	met = true
-	row := func(what, measured, beside, budget string, ok bool) {
-		verdict := "met"
-		if !ok {
-			verdict, met = "not met", false
-		}
-		fmt.Printf("| %s | %s | %s | %s | %s |\n", what, measured, beside, budget, verdict)
-	}
+	found := report.New("runner")
+	table := found.Table("what", "measured", "beside", "budget")
+	row := func(what, measured, beside, budget string, ok bool) { table.Row(ok, what, measured, beside, budget) }
 	row(fmt.Sprintf("%d MB of events, read and recorded", eventsMB), fmt.Sprintf("%.0f MB/s", rate), beside, fmt.Sprintf("≥ %.0f MB/s", minRate), rate >= minRate)
 	row("a run that prints them, its collector away", fmt.Sprintf("%.0f MB/s, %.0f MiB resident", float64(eventsMB)/whole.Seconds(), float64(wholeResident)/(1<<20)), "", fmt.Sprintf("≤ %d MiB", maxResident>>20), wholeResident <= maxResident)
 	row(fmt.Sprintf("lineage of a manifest of %d MB", manifestMB), fmt.Sprintf("%.2f s", lineage.Seconds()), "", fmt.Sprintf("≤ %.1f s", maxManifest.Seconds()), lineage <= maxManifest)
 	row("the same, resident", fmt.Sprintf("%.0f MiB", float64(resident)/(1<<20)), "", fmt.Sprintf("≤ %d MiB", maxResident>>20), resident <= maxResident)
 	row("the same manifest redacted, to be kept", fmt.Sprintf("%.2f s, %.0f MiB resident", redacted.Seconds(), float64(redactedResident)/(1<<20)), "", fmt.Sprintf("≤ %d MiB", maxResident>>20), redactedResident <= maxResident)
 	row("the runner's binary", fmt.Sprintf("%.1f MB", float64(size)/1e6), "", fmt.Sprintf("≤ %d MB", maxBinary/1_000_000), size <= maxBinary)
-	return met, nil
+	return found.Finish()
 }
 
 // inChild measures in a process of its own, whose peak of resident memory is nobody else's.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 	_ "time/tzdata" // as in the manager
@@ -19,7 +20,7 @@ import (
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/schedule"
-	"github.com/dbt-operator/dbt-operator/test/bench/kit"
+	"github.com/dbt-operator/dbt-operator/test/bench/report"
 )
 
 // maxDecision is how long a decision may take, whatever the gap.
@@ -47,28 +48,26 @@ func main() {
 	workers := flag.Int("workers", 64, "the manager's --schedule-workers")
 	flag.Parse()
 	met, err := bench(context.Background(), *n, *manager, *assets, *workers)
-	kit.Exit("schedules", met, err)
+	report.Exit("schedules", met, err)
 }
 
 func bench(ctx context.Context, n int, manager, assets string, workers int) (met bool, err error) {
-	met = true
-	fmt.Printf("| %d schedules | runs made | twice | skew p50, s | p99, s | most, s | budget p99, s | |\n|---|---|---|---|---|---|---|---|\n", n)
+	found := report.New("schedules")
+	table := found.Table(fmt.Sprintf("%d schedules", n), "runs made", "twice", "skew p50, s", "p99, s", "most, s", "budget p99, s")
 	for _, s := range scenarios {
 		r, err := measure(ctx, s, n, manager, assets, workers)
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", s.name, err)
 		}
-		ok := len(r.skews) == n && r.twice == 0 && r.quantile(0.99) <= s.budget
-		met = met && ok
-		fmt.Printf("| %s | %d | %d | %.2f | %.2f | %.2f | %.0f | %s |\n", s.name, len(r.skews), r.twice,
-			r.quantile(0.5).Seconds(), r.quantile(0.99).Seconds(), r.quantile(1).Seconds(), s.budget.Seconds(), kit.Verdict(ok))
+		table.Row(len(r.skews) == n && r.twice == 0 && r.quantile(0.99) <= s.budget, s.name, strconv.Itoa(len(r.skews)), strconv.Itoa(r.twice),
+			report.Seconds(r.quantile(0.5), 2), report.Seconds(r.quantile(0.99), 2), report.Seconds(r.quantile(1), 2), report.Seconds(s.budget, 0))
+		found.Durations("skew "+s.name, r.skews)
 		fmt.Fprintln(os.Stderr, s.name+": processor time until the last run was made:", r.spent)
 	}
 	took := decision()
-	met = met && took <= maxDecision
-	fmt.Printf("\n| decision over ten years of missed minutes | ms | budget, ms | |\n|---|---|---|---|\n| America/New_York, catch-up of 100 | %.3f | %.0f | %s |\n",
-		float64(took.Microseconds())/1000, float64(maxDecision.Milliseconds()), kit.Verdict(took <= maxDecision))
-	return met, nil
+	found.Table("decision over ten years of missed minutes", "ms", "budget, ms").Row(took <= maxDecision, "America/New_York, catch-up of 100",
+		fmt.Sprintf("%.3f", float64(took.Microseconds())/1000), strconv.FormatInt(maxDecision.Milliseconds(), 10))
+	return found.Finish()
 }
 
 // result is how late each run was made.

@@ -33,7 +33,7 @@ func measure(ctx context.Context, s scenario, n int, manager, assets string, wor
 		return nil, err
 	}
 	defer c.Stop()
-	m, err := c.Manager("bench-schedules", manager, fmt.Sprintf("--schedule-workers=%d", workers))
+	m, err := c.Manager("bench-schedules", manager, plane.Setup{Args: []string{fmt.Sprintf("--schedule-workers=%d", workers)}})
 	if err != nil {
 		return nil, err
 	}

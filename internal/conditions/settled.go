@@ -1,0 +1,21 @@
+package conditions
+
+import (
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+)
+
+// Settled reports whether a run is over and nothing more of it will be recorded but a change of its own spec: there is no
+// collector (keeps is false) or the run never had a pod, or else its files are stored and the image that ran is known.
+func Settled(s *v1alpha1.DbtRunStatus, keeps bool) bool {
+	switch {
+	case !s.Phase.Finished():
+		return false
+	case !keeps, s.Job == nil:
+		return true
+	}
+	c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionResultsAvailable)
+	return c != nil && c.Status == metav1.ConditionTrue && s.Revision != nil && s.Revision.Image != ""
+}
