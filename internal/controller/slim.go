@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"unique"
+
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,7 +24,8 @@ func slimRun(keeps bool) toolscache.TransformFunc {
 		if !ok {
 			return object, nil
 		}
-		slimMeta(&run.ObjectMeta)
+		run.Namespace, run.ManagedFields = unique.Make(run.Namespace).Value(), nil
+		delete(run.Annotations, corev1.LastAppliedConfigAnnotation)
 		s := &run.Status
 		if !conditions.Settled(s, keeps) {
 			return object, nil
@@ -46,30 +49,34 @@ func slimSchedule(object any) (any, error) {
 	return object, nil
 }
 
-// slimJob drops what is large and never read: a cached Job is then about a tenth of its size.
+// slimJob keeps of a Job what is read of it: without its pods' template it is about a tenth of its size.
 func slimJob(object any) (any, error) {
-	if job, ok := object.(*batchv1.Job); ok {
-		slimMeta(&job.ObjectMeta)
-		job.Spec.Template, job.Spec.Selector, job.Spec.PodFailurePolicy = corev1.PodTemplateSpec{}, nil, nil
-		job.Status.UncountedTerminatedPods = nil
+	job, ok := object.(*batchv1.Job)
+	if !ok {
+		return object, nil
 	}
+	slimChild(&job.ObjectMeta, v1alpha1.AnnotationProject, v1alpha1.AnnotationProjectGeneration, v1alpha1.AnnotationStartTimeout, v1alpha1.AnnotationTTL)
+	job.Spec = batchv1.JobSpec{ActiveDeadlineSeconds: job.Spec.ActiveDeadlineSeconds, Suspend: job.Spec.Suspend}
+	job.Status = batchv1.JobStatus{Conditions: job.Status.Conditions, StartTime: job.Status.StartTime}
 	return object, nil
 }
 
-// slimPod keeps a pod's metadata, the name of its node and its status; of one that has ended, of its status what is read of
-// the end.
+// slimPod keeps of a pod its status and the name of its node; of one that has ended, of its status what is read of the end.
 func slimPod(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
 		return object, nil
 	}
-	slimMeta(&pod.ObjectMeta)
-	pod.Spec = corev1.PodSpec{NodeName: pod.Spec.NodeName}
-	s := &pod.Status
+	slimChild(&pod.ObjectMeta, v1alpha1.AnnotationRun)
+	pod.Spec = corev1.PodSpec{NodeName: unique.Make(pod.Spec.NodeName).Value()}
+	s := pod.Status
 	if s.Phase != corev1.PodSucceeded && s.Phase != corev1.PodFailed {
 		return object, nil
 	}
-	pod.Status = corev1.PodStatus{Phase: s.Phase, Reason: s.Reason, Message: s.Message, InitContainerStatuses: slimContainers(s.InitContainerStatuses), ContainerStatuses: slimContainers(s.ContainerStatuses)}
+	pod.Status = corev1.PodStatus{
+		Phase: s.Phase, Reason: s.Reason, Message: s.Message,
+		InitContainerStatuses: slimContainers(s.InitContainerStatuses), ContainerStatuses: slimContainers(s.ContainerStatuses),
+	}
 	for _, c := range s.Conditions {
 		if c.Type == corev1.DisruptionTarget {
 			pod.Status.Conditions = append(pod.Status.Conditions, c)
@@ -84,12 +91,33 @@ func slimContainers(list []corev1.ContainerStatus) []corev1.ContainerStatus {
 	}
 	out := make([]corev1.ContainerStatus, 0, len(list))
 	for _, c := range list {
-		out = append(out, corev1.ContainerStatus{Name: c.Name, State: c.State, ImageID: c.ImageID})
+		out = append(out, corev1.ContainerStatus{Name: unique.Make(c.Name).Value(), State: c.State, ImageID: unique.Make(c.ImageID).Value()})
 	}
 	return out
 }
 
-func slimMeta(m *metav1.ObjectMeta) {
-	m.ManagedFields = nil
-	delete(m.Annotations, corev1.LastAppliedConfigAnnotation)
+// slimChild keeps of the metadata of a Job or pod who it is, whose it is, the labels that are read, and these annotations.
+func slimChild(m *metav1.ObjectMeta, annotations ...string) {
+	m.Labels = only(m.Labels, v1alpha1.LabelRunUID, v1alpha1.LabelGroup, v1alpha1.LabelShard)
+	m.Annotations = only(m.Annotations, annotations...)
+	m.Namespace = unique.Make(m.Namespace).Value()
+	m.GenerateName, m.Finalizers, m.ManagedFields = "", nil, nil
+	for i := range m.OwnerReferences {
+		o := &m.OwnerReferences[i]
+		o.APIVersion, o.Kind = unique.Make(o.APIVersion).Value(), unique.Make(o.Kind).Value()
+	}
+}
+
+// only returns a map with some keys of another, nil when that has none of them.
+func only(all map[string]string, keys ...string) map[string]string {
+	var out map[string]string
+	for _, key := range keys {
+		if value, ok := all[key]; ok {
+			if out == nil {
+				out = map[string]string{}
+			}
+			out[key] = value
+		}
+	}
+	return out
 }

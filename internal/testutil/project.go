@@ -27,6 +27,15 @@ func (w *ProjectWrapper) Obj() *v1alpha1.DbtProject { return w.DeepCopy() }
 // Clone returns a wrapper that shares nothing with this one.
 func (w *ProjectWrapper) Clone() *ProjectWrapper { return &ProjectWrapper{*w.DeepCopy()} }
 
+// Label sets a label.
+func (w *ProjectWrapper) Label(key, value string) *ProjectWrapper {
+	if w.Labels == nil {
+		w.Labels = map[string]string{}
+	}
+	w.Labels[key] = value
+	return w
+}
+
 // Namespace sets the namespace.
 func (w *ProjectWrapper) Namespace(ns string) *ProjectWrapper {
 	w.DbtProject.Namespace = ns

@@ -25,6 +25,15 @@ func (w *RunWrapper) Obj() *v1alpha1.DbtRun { return w.DeepCopy() }
 // Clone returns a wrapper that shares nothing with this one.
 func (w *RunWrapper) Clone() *RunWrapper { return &RunWrapper{*w.DeepCopy()} }
 
+// Label sets a label.
+func (w *RunWrapper) Label(key, value string) *RunWrapper {
+	if w.Labels == nil {
+		w.Labels = map[string]string{}
+	}
+	w.Labels[key] = value
+	return w
+}
+
 // Namespace sets the namespace.
 func (w *RunWrapper) Namespace(ns string) *RunWrapper {
 	w.DbtRun.Namespace = ns

@@ -47,7 +47,6 @@ type world struct {
 	wire    *wire
 	kubelet *testutil.Kubelet
 	stop    context.CancelFunc
-	done    chan struct{}
 }
 
 // newWorld makes a namespace and starts a manager for it.
@@ -68,21 +67,27 @@ func newWorld(t *testing.T) *world {
 // start starts a manager; halt stops it as a process ends.
 func (w *world) start() {
 	w.Helper()
+	w.stop = w.serve(makeManager(w.T, w.wire, w.clock, controller.Scope{Namespaces: []string{w.ns}}))
+}
+
+// serve starts a manager, and returns what stops it and waits for its end.
+func (w *world) serve(mgr ctrl.Manager) (stop func()) {
+	w.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	w.stop, w.done = cancel, make(chan struct{})
-	mgr := makeManager(w.T, w.wire, w.clock, controller.Scope{Namespaces: []string{w.ns}})
+	done := make(chan struct{})
 	go func() {
-		defer close(w.done)
+		defer close(done)
 		if err := mgr.Start(ctx); err != nil {
 			w.Errorf("manager: %v", err)
 		}
 	}()
+	return func() {
+		cancel()
+		<-done
+	}
 }
 
-func (w *world) halt() {
-	w.stop()
-	<-w.done
-}
+func (w *world) halt() { w.stop() }
 
 // makeManager makes a manager as cmd/manager does, under the shipped roles.
 func makeManager(t testing.TB, over *wire, clk *shifted, scope controller.Scope, change ...func(*ctrl.Options)) ctrl.Manager {
