@@ -192,5 +192,8 @@ $(TOOLS)/cyclonedx-gomod: hack/tools/cyclonedx-gomod/go.mod hack/tools/cyclonedx
 $(TOOLS)/dex: hack/tools/dex/go.mod hack/tools/dex/go.sum
 	hack/tool.sh dex
 
+$(TOOLS)/kwok: hack/tools/kwok/go.mod hack/tools/kwok/go.sum
+	hack/tool.sh kwok
+
 $(TOOLS)/%: hack/tools/go.mod hack/tools/go.sum
 	hack/tool.sh $*

@@ -16,12 +16,14 @@ declare -A package=(
   [versitygw]=github.com/versity/versitygw/cmd/versitygw
   [cyclonedx-gomod]=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
   [dex]=github.com/dexidp/dex/cmd/dex
+  [kwok]=sigs.k8s.io/kwok/cmd/kwok
 )
 # What would raise the versions that other tools are built from.
 declare -A module=(
   [versitygw]=hack/tools/versitygw
   [cyclonedx-gomod]=hack/tools/cyclonedx-gomod
   [dex]=hack/tools/dex
+  [kwok]=hack/tools/kwok
 )
 
 [ $# -gt 0 ] || set -- "${!package[@]}"

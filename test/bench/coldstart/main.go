@@ -107,7 +107,7 @@ func bench(ctx context.Context, o options) (met bool, err error) {
 }
 
 // start starts the manager where a run waits that nobody has looked at yet, and returns when its Job was there.
-func start(ctx context.Context, p *plane.Plane, o options) (time.Duration, *plane.Manager, error) {
+func start(ctx context.Context, p *plane.Plane, o options) (time.Duration, *plane.Process, error) {
 	fresh := asked("fresh")
 	if err := p.Create(ctx, fresh); err != nil {
 		return 0, nil, err

@@ -10,8 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/tools/cache"
-	watchtools "k8s.io/client-go/tools/watch"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -91,17 +89,8 @@ func makeSchedule(ctx context.Context, c client.Client, s scenario, name string,
 }
 
 // follow watches runs as they are made.
-func follow(ctx context.Context, c client.WithWatch, due map[string]time.Time) (*result, error) {
-	runs := &v1alpha1.DbtRunList{}
-	if err := c.List(ctx, runs, client.InNamespace(plane.Namespace)); err != nil {
-		return nil, err
-	}
-	// The API server ends the watch of a client that is slow to read, as this one may be on a machine that all share.
-	w, err := watchtools.NewRetryWatcherWithContext(ctx, runs.ResourceVersion, &cache.ListWatch{
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return c.Watch(ctx, &v1alpha1.DbtRunList{}, client.InNamespace(plane.Namespace), &client.ListOptions{Raw: &o})
-		},
-	})
+func follow(ctx context.Context, c *plane.Plane, due map[string]time.Time) (*result, error) {
+	w, err := c.Follow(ctx, &v1alpha1.DbtRunList{})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,110 @@
+package plane
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// controllers are those of Kubernetes that Jobs and their pods need.
+const controllers = "job-controller,garbage-collector-controller"
+
+// requests is how many requests a second Kubernetes' own controllers may make: none of them is to be the limit.
+const requests = "10000"
+
+// Nodes is what carries out pods on paper: Kubernetes' Job controller, garbage collector and scheduler, and kwok, which plays
+// kubelet on nodes that are not there. A pod starts at once and succeeds at once.
+type Nodes struct{ processes []*Process }
+
+// Stop ends them.
+func (n *Nodes) Stop() {
+	for _, p := range n.processes {
+		p.Stop()
+	}
+}
+
+// nodes is how many there are, each with room for so many pods.
+const (
+	nodes = 4
+	room  = 20000
+)
+
+// Nodes starts all that pods need. assets is the folder that Start took, kwok the binary.
+func (p *Plane) Nodes(ctx context.Context, assets, kwok string) (*Nodes, error) {
+	all := &Nodes{}
+	for _, c := range []struct {
+		name, binary string
+		args         []string
+	}{
+		{"bench-kwok", kwok, []string{"--kubeconfig=" + kubeconfigArg, "--manage-all-nodes", "--node-lease-duration-seconds=0"}},
+		{"bench-controllers", filepath.Join(assets, "kube-controller-manager"), []string{
+			"--kubeconfig=" + kubeconfigArg, "--leader-elect=false", "--secure-port=0", "--controllers=" + controllers,
+			"--kube-api-qps=" + requests, "--kube-api-burst=" + requests, "--concurrent-job-syncs=16",
+		}},
+		{"bench-scheduler", filepath.Join(assets, "kube-scheduler"), []string{
+			"--kubeconfig=" + kubeconfigArg, "--leader-elect=false", "--secure-port=0", "--kube-api-qps=" + requests, "--kube-api-burst=" + requests,
+		}},
+	} {
+		process, err := p.start(c.name, c.binary, Setup{Args: c.args})
+		if err != nil {
+			all.Stop()
+			return nil, err
+		}
+		all.processes = append(all.processes, process)
+	}
+	if err := p.createNodes(ctx); err != nil {
+		all.Stop()
+		return nil, err
+	}
+	return all, nil
+}
+
+func (p *Plane) createNodes(ctx context.Context) error {
+	for i := range nodes {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("node-%d", i)}}
+		if err := p.Create(ctx, node); err != nil {
+			return err
+		}
+		node.Status.Allocatable = corev1.ResourceList{
+			corev1.ResourceCPU: resource.MustParse("100000"), corev1.ResourceMemory: resource.MustParse("1000Ti"),
+			corev1.ResourceEphemeralStorage: resource.MustParse("1000Ti"), corev1.ResourcePods: *resource.NewQuantity(room, resource.DecimalSI),
+		}
+		node.Status.Capacity = node.Status.Allocatable
+		node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Benchmark", LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now()}}
+		if err := p.Status().Update(ctx, node); err != nil {
+			return err
+		}
+		if err := p.untaint(ctx, node); err != nil {
+			return fmt.Errorf("node %s: %w", node.Name, err)
+		}
+	}
+	return nil
+}
+
+// untaint lets pods onto a node: the API server taints one that it has not seen ready, and the controller that would take
+// the taint away does not run.
+func (p *Plane) untaint(ctx context.Context, node *corev1.Node) error {
+	return wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		if err := p.Get(ctx, client.ObjectKeyFromObject(node), node); err != nil {
+			return false, err
+		}
+		node.Spec.Taints = nil
+		err := p.Update(ctx, node)
+		return err == nil, client.IgnoreNotFound(ignoreConflict(err))
+	})
+}
+
+func ignoreConflict(err error) error {
+	if apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,101 @@
+// Command throughput measures how many DbtRuns a second are carried out, beside the same number of bare Jobs with the same
+// pods, on a control plane of its own with pods on paper (kwok). It prints tables in Markdown whose rows end in "met" or
+// "not met".
+//
+//	go run ./test/bench/throughput -manager bin/manager -assets bin/k8s -kwok bin/tools/kwok
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dbt-operator/dbt-operator/test/bench/report"
+)
+
+// minRatio is the rate of DbtRuns by that of bare Jobs.
+const minRatio = 0.75
+
+// options are the command's flags.
+type options struct {
+	counts                string
+	manager, assets, kwok string
+	clients               int
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.counts, "n", "1000,5000", "numbers of DbtRuns, and of Jobs, separated by commas")
+	flag.StringVar(&o.manager, "manager", "bin/manager", "the manager's binary")
+	flag.StringVar(&o.assets, "assets", "bin/k8s", "folder of Kubernetes' binaries and etcd")
+	flag.StringVar(&o.kwok, "kwok", "bin/tools/kwok", "kwok's binary")
+	flag.IntVar(&o.clients, "clients", 20, "how many create at a time")
+	flag.Parse()
+	met, err := bench(context.Background(), o)
+	report.Exit("throughput", met, err)
+}
+
+func bench(ctx context.Context, o options) (met bool, err error) {
+	r := report.New("throughput")
+	rates := r.Table(fmt.Sprintf("created by %d clients, pods simulated", o.clients), "Jobs a second", "DbtRuns a second", "ratio", "budget")
+	costs := r.Table("per object, of all clients", "requests, Job", "requests, DbtRun", "bytes in etcd, Job", "bytes in etcd, DbtRun", "processor ms, Job", "processor ms, DbtRun", "of that the manager's")
+	for field := range strings.SplitSeq(o.counts, ",") {
+		n, err := strconv.Atoi(field)
+		if err != nil || n < 1 {
+			return false, fmt.Errorf("-n has %q: must be numbers of at least 1", field)
+		}
+		jobs, err := measure(ctx, o, n, bareJobs{})
+		if err != nil {
+			return false, fmt.Errorf("%d Jobs: %w", n, err)
+		}
+		runs, err := measure(ctx, o, n, dbtRuns{})
+		if err != nil {
+			return false, fmt.Errorf("%d DbtRuns: %w", n, err)
+		}
+		r.Kubernetes = runs.version
+		r.Durations(fmt.Sprintf("ends of %d Jobs", n), jobs.ends)
+		r.Durations(fmt.Sprintf("ends of %d DbtRuns", n), runs.ends)
+		ratio := runs.rate() / jobs.rate()
+		rates.Row(ratio >= minRatio, strconv.Itoa(n), fmt.Sprintf("%.1f", jobs.rate()), fmt.Sprintf("%.1f", runs.rate()), fmt.Sprintf("%.2f", ratio), fmt.Sprintf("%.2f", minRatio))
+		costs.Note(strconv.Itoa(n), jobs.perObject(jobs.requests), runs.perObject(runs.requests), jobs.perObject(jobs.etcd), runs.perObject(runs.etcd),
+			jobs.perObject(jobs.processor()*1000), runs.perObject(runs.processor()*1000), runs.perObject(runs.spent["manager"].Seconds()*1000))
+		for _, found := range []*result{jobs, runs} {
+			fmt.Fprintf(os.Stderr, "%d %s: %s; requests by verb: %v; processor time: %v\n", n, found.what, found.took().Round(time.Second/10), found.byVerb, found.spent)
+		}
+	}
+	return r.Finish()
+}
+
+// result is what it took to carry out so many objects.
+type result struct {
+	what, version string
+	// ends are the times from the first creation to each end, in order.
+	ends     []time.Duration
+	requests float64
+	byVerb   map[string]float64
+	etcd     float64
+	// spent is the processor time of each process.
+	spent map[string]time.Duration
+}
+
+func (r *result) took() time.Duration { return r.ends[len(r.ends)-1] }
+
+func (r *result) rate() float64 { return float64(len(r.ends)) / r.took().Seconds() }
+
+func (r *result) perObject(total float64) string {
+	return fmt.Sprintf("%.1f", total/float64(len(r.ends)))
+}
+
+// processor returns the processor time of all processes, in seconds.
+func (r *result) processor() (seconds float64) {
+	for _, name := range slices.Sorted(maps.Keys(r.spent)) {
+		seconds += r.spent[name].Seconds()
+	}
+	return seconds
+}
