@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,20 +30,19 @@ func (n *Nodes) Stop() {
 	}
 }
 
-// nodes is how many there are, each with room for so many pods.
-const (
-	nodes = 4
-	room  = 20000
-)
+// nodes is how many there are. stages.yaml says how much room each has.
+const nodes = 4
 
 // Nodes starts all that pods need. assets is the folder that Start took, kwok the binary.
 func (p *Plane) Nodes(ctx context.Context, assets, kwok string) (*Nodes, error) {
 	all := &Nodes{}
+	// The working directory is the repository's.
+	stages := filepath.Join("test", "bench", "plane", "stages.yaml")
 	for _, c := range []struct {
 		name, binary string
 		args         []string
 	}{
-		{"bench-kwok", kwok, []string{"--kubeconfig=" + kubeconfigArg, "--manage-all-nodes", "--node-lease-duration-seconds=0"}},
+		{"bench-kwok", kwok, []string{"--kubeconfig=" + kubeconfigArg, "--manage-all-nodes", "--config=" + stages}},
 		{"bench-controllers", filepath.Join(assets, "kube-controller-manager"), []string{
 			"--kubeconfig=" + kubeconfigArg, "--leader-elect=false", "--secure-port=0", "--controllers=" + controllers,
 			"--kube-api-qps=" + requests, "--kube-api-burst=" + requests, "--concurrent-job-syncs=16",
@@ -71,15 +69,6 @@ func (p *Plane) createNodes(ctx context.Context) error {
 	for i := range nodes {
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("node-%d", i)}}
 		if err := p.Create(ctx, node); err != nil {
-			return err
-		}
-		node.Status.Allocatable = corev1.ResourceList{
-			corev1.ResourceCPU: resource.MustParse("100000"), corev1.ResourceMemory: resource.MustParse("1000Ti"),
-			corev1.ResourceEphemeralStorage: resource.MustParse("1000Ti"), corev1.ResourcePods: *resource.NewQuantity(room, resource.DecimalSI),
-		}
-		node.Status.Capacity = node.Status.Allocatable
-		node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Benchmark", LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now()}}
-		if err := p.Status().Update(ctx, node); err != nil {
 			return err
 		}
 		if err := p.untaint(ctx, node); err != nil {

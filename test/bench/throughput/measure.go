@@ -56,7 +56,7 @@ func measure(ctx context.Context, o options, n int, k kind) (*result, error) {
 		defer m.Stop()
 	}
 	// One goes through before, so that everything is up.
-	if _, err := carryOut(ctx, p, k, 0, 1, 1); err != nil {
+	if _, err := carryOut(ctx, p, k, 0, 1, 1, time.Minute); err != nil {
 		return nil, fmt.Errorf("the first of all (logs are in %s): %w", os.TempDir(), err)
 	}
 	r := &result{what: k.name(), version: p.Version}
@@ -65,7 +65,7 @@ func measure(ctx context.Context, o options, n int, k kind) (*result, error) {
 		return nil, err
 	}
 	spent := plane.Processors()
-	if r.ends, err = carryOut(ctx, p, k, 1, n, o.clients); err != nil {
+	if r.ends, err = carryOut(ctx, p, k, 1, n, o.clients, patience); err != nil {
 		return nil, err
 	}
 	r.spent = plane.Processors()
@@ -84,7 +84,7 @@ func measure(ctx context.Context, o options, n int, k kind) (*result, error) {
 }
 
 // carryOut creates n from a number on, and returns when each was over, in order.
-func carryOut(ctx context.Context, p *plane.Plane, k kind, from, n, clients int) ([]time.Duration, error) {
+func carryOut(ctx context.Context, p *plane.Plane, k kind, from, n, clients int, patience time.Duration) ([]time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	w, err := p.Follow(ctx, k.list())
