@@ -91,7 +91,12 @@ fuzz: $(GOTESTSUM) ## Fuzz every parser of foreign bytes, FUZZTIME (200000x) inp
 ##@ Benchmarks
 
 .PHONY: bench
-bench: bench-overhead bench-resume bench-runner bench-journal bench-schedules bench-coldstart ## Run every benchmark.
+bench: ## Run every benchmark but the soak, and print one table of all.
+	hack/bench.sh
+
+.PHONY: bench-summary
+bench-summary: ## Print one table of what the benchmarks found that were run last.
+	@go run ./test/bench/summary
 
 .PHONY: bench-overhead
 bench-overhead: deps ## Time a DbtRun beside a hand-written Job of the same image and command (N=7 of each).
@@ -112,6 +117,14 @@ bench-schedules: deps ## Time the runs of 5,000 schedules that tick in one minut
 .PHONY: bench-coldstart
 bench-coldstart: deps ## Time a manager's start, and read its memory, where 10,000 ended runs are (N runs).
 	hack/bench-plane.sh coldstart $(N)
+
+.PHONY: bench-throughput
+bench-throughput: deps $(TOOLS)/kwok ## Count DbtRuns carried out a second beside bare Jobs, pods simulated (N=1000,5000 of each).
+	hack/bench-plane.sh throughput $(N)
+
+.PHONY: soak
+soak: deps $(TOOLS)/kwok ## Create and delete runs for an hour while the manager is killed every two minutes (SOAK="-duration 1h -rate 8").
+	hack/bench-plane.sh soak "" $(SOAK)
 
 .PHONY: bench-journal
 bench-journal: ## Send 10,000 node results to a collector that is killed ten times meanwhile, then 200 runs' at once.

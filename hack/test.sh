@@ -31,7 +31,7 @@ prepare_level() {
   case $1 in
     integration)
       [ -n "${KUBEBUILDER_ASSETS:-}" ] || hack/cluster/cluster binaries >&2
-      make --no-print-directory "$PWD/bin/tools/versitygw" "$PWD/bin/tools/dex" >&2
+      make --no-print-directory "$PWD/bin/tools/versitygw" "$PWD/bin/tools/dex" "$PWD/bin/tools/kwok" build >&2
       ;;
     e2e)
       # Where there is no Python, the test of the gate says so itself.
@@ -49,7 +49,7 @@ run_level() {
   case $1 in
     unit) unit ;;
     fuzz) fuzz ;;
-    integration) go test -json -count=1 ./test/integration/... ./test/s3/... ./test/gate/... ./test/oidc/... ;;
+    integration) go test -json -count=1 ./test/integration/... ./test/s3/... ./test/gate/... ./test/oidc/... ./test/bench/soak ;;
     e2e)
       eval "$(hack/cluster/cluster env)"
       # Each test waits with deadlines of its own; this one is for a test that hangs all the same.
