@@ -35,20 +35,10 @@ type options struct {
 	runs            int
 	manager, assets string
 	rest            time.Duration
-	limit           int64
-	goMemLimit      string
+	setups          string
 	profiles        string
-}
-
-func (o options) String() string {
-	s := fmt.Sprintf("%d ended runs", o.runs)
-	if o.limit > 0 {
-		s += fmt.Sprintf(", memory limit %d MiB", o.limit)
-	}
-	if o.goMemLimit != "" {
-		s += ", GOMEMLIMIT " + o.goMemLimit
-	}
-	return s
+	// store is the folder in which managers keep the results of runs.
+	store string
 }
 
 func main() {
@@ -58,8 +48,7 @@ func main() {
 	flag.StringVar(&o.assets, "assets", "bin/k8s", "folder of kube-apiserver and etcd")
 	// Longer than the two minutes after which Go's collector runs unasked, and gives back what it can.
 	flag.DurationVar(&o.rest, "rest", 3*time.Minute, "how long nothing happens before memory is that of a manager at rest")
-	flag.Int64Var(&o.limit, "memory-limit", 0, "memory limit of the manager in MiB, as of a container (takes root); 0 for none")
-	flag.StringVar(&o.goMemLimit, "gomemlimit", "", "GOMEMLIMIT of the manager, such as 140MiB; empty for none")
+	flag.StringVar(&o.setups, "setups", shipped, "how managers are started, one after the other, separated by semicolons: environment variables and limit=MiB, a memory limit as of a container (takes root), separated by commas")
 	flag.StringVar(&o.profiles, "profiles", "", "folder for Go's profiles of the start: cpu, and heap and mutex after it; empty for none")
 	flag.Parse()
 	met, err := bench(context.Background(), o)
@@ -67,6 +56,10 @@ func main() {
 }
 
 func bench(ctx context.Context, o options) (met bool, err error) {
+	variants, err := parseVariants(o.setups)
+	if err != nil {
+		return false, err
+	}
 	p, err := plane.Start(o.assets)
 	if err != nil {
 		return false, err
@@ -77,38 +70,50 @@ func bench(ctx context.Context, o options) (met bool, err error) {
 		return false, fmt.Errorf("making what is there before: %w", err)
 	}
 	fmt.Fprintf(os.Stderr, "%d ended runs made in %s\n", o.runs, time.Since(began).Round(time.Second))
-	took, m, err := start(ctx, p, o)
-	if err != nil {
+	if o.store, err = os.MkdirTemp("", "bench-coldstart-"); err != nil {
 		return false, err
+	}
+	defer func() { _ = os.RemoveAll(o.store) }()
+	r := report.New("coldstart")
+	r.Kubernetes = p.Version
+	for i, v := range variants {
+		t := r.Table(fmt.Sprintf("%d ended runs, %s", o.runs, v), "found", "budget")
+		if err := o.measure(ctx, p, fmt.Sprintf("fresh-%d", i), v, t); err != nil {
+			return false, fmt.Errorf("%s: %w", v, err)
+		}
+	}
+	return r.Finish()
+}
+
+// measure starts a manager, and adds what it took to a table.
+func (o options) measure(ctx context.Context, p *plane.Plane, fresh string, v variant, t *report.Table) error {
+	took, m, err := o.start(ctx, p, fresh, v)
+	if err != nil {
+		return err
 	}
 	defer m.Stop()
 	select {
 	case <-time.After(o.rest):
 	case <-m.Ended():
-		return false, fmt.Errorf("the manager ended; its log is in %s", os.TempDir())
+		return fmt.Errorf("the manager ended; its log is in %s", os.TempDir())
 	}
 	now, peak, binary, err := m.Memory()
 	if err != nil {
-		return false, err
+		return err
 	}
-	if o.profiles != "" {
-		if err := keep(o.profiles, "heap", "mutex"); err != nil {
-			return false, err
-		}
-	}
-	r := report.New("coldstart")
-	r.Kubernetes = p.Version
-	t := r.Table("with "+o.String(), "found", "budget")
 	t.Row(took <= maxStart, "manager's start → Job of a new run", report.Seconds(took, 2)+" s", report.Seconds(maxStart, 0)+" s")
 	t.Row(peak <= maxPeak, "resident, most", report.MiB(peak), report.MiB(maxPeak))
 	t.Row(now <= maxRest, "resident, at rest", report.MiB(now), report.MiB(maxRest))
 	t.Note("of that at rest, the binary itself", report.MiB(binary))
-	return r.Finish()
+	if o.profiles == "" {
+		return nil
+	}
+	return keep(o.profiles, "heap", "mutex")
 }
 
 // start starts the manager where a run waits that nobody has looked at yet, and returns when its Job was there.
-func start(ctx context.Context, p *plane.Plane, o options) (time.Duration, *plane.Process, error) {
-	fresh := asked("fresh")
+func (o options) start(ctx context.Context, p *plane.Plane, name string, v variant) (time.Duration, *plane.Process, error) {
+	fresh := asked(name)
 	if err := p.Create(ctx, fresh); err != nil {
 		return 0, nil, err
 	}
@@ -117,13 +122,14 @@ func start(ctx context.Context, p *plane.Plane, o options) (time.Duration, *plan
 		return 0, nil, err
 	}
 	defer jobs.Stop()
-	setup, clean, err := o.setup()
-	if err != nil {
-		return 0, nil, err
-	}
-	defer clean()
 	began := time.Now()
-	m, err := p.Manager("bench-coldstart", o.manager, setup)
+	// It keeps the results of runs, as the shipped Deployment does.
+	m, err := p.Manager("bench-coldstart", o.manager, plane.Setup{
+		Args: []string{
+			"--store=file://" + o.store, "--operator-namespace=" + plane.Namespace, "--collector-bind-address=127.0.0.1:0", "--pprof-bind-address=" + profiler,
+		},
+		Env: v.env, MemoryLimit: v.limit,
+	})
 	if err != nil {
 		return 0, nil, err
 	}
@@ -140,21 +146,4 @@ func start(ctx context.Context, p *plane.Plane, o options) (time.Duration, *plan
 		return 0, nil, fmt.Errorf("waiting for the Job of DbtRun %s (the manager's log is in %s): %w", fresh.Name, os.TempDir(), err)
 	}
 	return took, m, nil
-}
-
-// setup is a manager that keeps the results of runs in a folder of its own, as the shipped Deployment does.
-func (o options) setup() (s plane.Setup, clean func(), err error) {
-	kept, err := os.MkdirTemp("", "bench-coldstart-")
-	if err != nil {
-		return s, nil, err
-	}
-	s.Args = []string{"--store=file://" + kept, "--operator-namespace=" + plane.Namespace, "--collector-bind-address=127.0.0.1:0"}
-	if o.profiles != "" {
-		s.Args = append(s.Args, "--pprof-bind-address="+profiler)
-	}
-	if o.goMemLimit != "" {
-		s.Env = []string{"GOMEMLIMIT=" + o.goMemLimit}
-	}
-	s.MemoryLimit = o.limit << 20
-	return s, func() { _ = os.RemoveAll(kept) }, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -60,12 +61,11 @@ func fetch(folder, name string) error {
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	file, err := os.Create(filepath.Join(folder, request.URL.Path[len("/debug/pprof/"):]))
 	if err != nil {
 		return err
 	}
-	defer file.Close()
 	_, err = io.Copy(file, response.Body)
-	return err
+	return errors.Join(err, file.Close())
 }
