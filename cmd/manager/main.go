@@ -152,6 +152,8 @@ func newManager(ctx context.Context, o options) (manager.Manager, error) {
 	}
 	config.QPS = float32(o.qps)
 	config.Burst = 2 * max(1, int(o.qps))
+	// The first list of many runs is large. Packing it would take the API server longer than sending it within a cluster.
+	config.DisableCompression = true
 	config.UserAgent = "dbt-operator/" + version
 
 	scheme := runtime.NewScheme()
@@ -175,6 +177,9 @@ func newManager(ctx context.Context, o options) (manager.Manager, error) {
 	}
 	if err := addControllers(ctx, mgr, o); err != nil {
 		return nil, err
+	}
+	if err := mgr.Add(tidy{mgr.GetCache()}); err != nil {
+		return nil, fmt.Errorf("adding what gives memory back: %w", err)
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return nil, fmt.Errorf("adding the health check: %w", err)
