@@ -102,6 +102,10 @@ bench-summary: ## Print one table of what the benchmarks found that were run las
 bench-overhead: deps ## Time a DbtRun beside a hand-written Job of the same image and command (N=7 of each).
 	hack/bench-overhead.sh $(N)
 
+.PHONY: bench-tail
+bench-tail: deps ## Time the end of a run from dbt's last line on (N=50 runs).
+	hack/bench-overhead.sh $(or $(N),50) tail
+
 .PHONY: bench-resume
 bench-resume: deps ## Time what is left of a run whose pod is lost after 70 % of its models, beside the whole run.
 	hack/bench-resume.sh

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -15,7 +16,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -27,21 +30,22 @@ import (
 type Place struct {
 	client.WithWatch
 	Namespace string
+	rest      *rest.Config
 }
 
 // Open makes a namespace whose name begins with the prefix.
 func Open(ctx context.Context, prefix string) (*Place, error) {
 	log.SetLogger(logr.Discard())
-	rest, err := config.GetConfig()
+	cfg, err := config.GetConfig()
 	if err != nil {
 		return nil, err
 	}
-	rest.QPS = -1
+	cfg.QPS = -1
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
-	c, err := client.NewWithWatch(rest, client.Options{Scheme: scheme})
+	c, err := client.NewWithWatch(cfg, client.Options{Scheme: scheme})
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +53,16 @@ func Open(ctx context.Context, prefix string) (*Place, error) {
 	if err := c.Create(ctx, ns); err != nil {
 		return nil, err
 	}
-	return &Place{c, ns.Name}, nil
+	return &Place{c, ns.Name, cfg}, nil
+}
+
+// Log opens the log of a pod.
+func (p *Place) Log(ctx context.Context, pod string, o *corev1.PodLogOptions) (io.ReadCloser, error) {
+	c, err := kubernetes.NewForConfig(p.rest)
+	if err != nil {
+		return nil, err
+	}
+	return c.CoreV1().Pods(p.Namespace).GetLogs(pod, o).Stream(ctx)
 }
 
 // Close removes the namespace and all in it.

@@ -34,7 +34,13 @@ func main() {
 	n := flag.Int("n", 7, "runs of each kind")
 	image := flag.String("image", "localhost/dbt:1.11", "dbt's image")
 	baked := flag.String("baked", "localhost/shop:bench", "an image with the sample project in /dbt, empty to leave it out")
+	tail := flag.Int("tail", 0, "measure instead, of so many runs, the time from dbt's last line to the run's end")
 	flag.Parse()
+	if *tail > 0 {
+		met, err := benchTail(context.Background(), *tail, *image)
+		report.Exit("tail", met, err)
+		return
+	}
 	met, err := bench(context.Background(), *n, *image, *baked)
 	report.Exit("overhead", met, err)
 }
