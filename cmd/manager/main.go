@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	goruntime "runtime"
 	"strings"
 	"time"
 	_ "time/tzdata" // schedules name time zones, and the image has none
@@ -123,6 +124,9 @@ func (o *options) scope() controller.Scope {
 	return controller.Scope{Namespaces: o.namespaceList(), Shard: shard, Keeps: o.collector.store != ""}
 }
 
+// mutexSamples is of how many waits for a lock one is in the profile of mutexes.
+const mutexSamples = 10
+
 func run() error {
 	var o options
 	o.bind(flag.CommandLine)
@@ -133,6 +137,9 @@ func run() error {
 		return err
 	}
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&logs)))
+	if o.pprofAddress != "0" {
+		goruntime.SetMutexProfileFraction(mutexSamples)
+	}
 	ctx := ctrl.SetupSignalHandler()
 	mgr, err := newManager(ctx, o)
 	if err != nil {
