@@ -53,6 +53,10 @@ install-manifest: $(KUSTOMIZE) ## Write dist/install.yaml: everything an install
 	mkdir -p dist
 	$(KUSTOMIZE) build config/default >dist/install.yaml
 
+.PHONY: chart
+chart: ## Pack the Helm chart into dist/ (VERSION=v1.2.3; else the commit).
+	hack/chart.sh package $(VERSION) dist
+
 .PHONY: release
 release: $(KUSTOMIZE) $(TOOLS)/cyclonedx-gomod ## Make the release of the tag that is checked out, in dist/VERSION (docs/release.md).
 	hack/release.sh
@@ -172,9 +176,10 @@ generate: $(CONTROLLER_GEN) ## Generate Go code from the API types.
 	$(CONTROLLER_GEN) object paths=./api/...
 
 .PHONY: manifests
-manifests: $(CONTROLLER_GEN) ## Generate the CRDs and the operator's role.
+manifests: $(CONTROLLER_GEN) ## Generate the CRDs and the operator's role, and what the chart takes over of config/.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=dbt-operator-manager paths=./internal/controller/... paths=./internal/collector/... output:rbac:dir=config/rbac
+	hack/chart.sh files
 
 .PHONY: api-docs
 api-docs: $(CRD_REF_DOCS) ## Generate docs/reference/api.md from the API types.

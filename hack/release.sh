@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a release in dist/VERSION: static binaries for each platform with a bill of materials each, the image for each and
-# as one index, the manifest that installs it, digests, and provenance. VERSION is the tag that is checked out; to try it
+# as one index, the manifest and the chart that install it, digests, and provenance. VERSION is the tag that is checked out; to try it
 # out, VERSION=v0.0.0-try hack/release.sh. The same commit and Go give the same bytes in every clone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -53,6 +53,8 @@ done
 # config/manager/kustomization.yaml is the one place that names the image.
 bin/tools/kustomize build config/default | sed "s|$image:[^[:space:]]*|$image:$version|" >"$out/install.yaml"
 [ "$(grep -c "$image:$version\$" "$out/install.yaml")" = 2 ] || fail "install.yaml does not name $image:$version twice"
+
+hack/chart.sh package "$version" "$out" >&2
 
 "$work/release" provenance -version "$version" -commit "$commit" ${BUILDER:+-builder "$BUILDER"} -o "$work/provenance.json" "$out"/*
 mv "$work/provenance.json" "$out/provenance.intoto.json"

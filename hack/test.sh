@@ -49,7 +49,7 @@ run_level() {
   case $1 in
     unit) unit ;;
     fuzz) fuzz ;;
-    integration) go test -json -count=1 ./test/integration/... ./test/s3/... ./test/gate/... ./test/oidc/... ./test/bench/soak ;;
+    integration) integration ;;
     e2e)
       eval "$(hack/cluster/cluster env)"
       # Each test waits with deadlines of its own; this one is for a test that hangs all the same.
@@ -62,9 +62,17 @@ run_level() {
 unit() {
   local status=0
   go list ./... | grep -vE '/test/(integration|s3|gate|oidc|e2e|bench/soak)(/|$)' | xargs go test -json || status=1
-  for module in hack/cluster hack/release; do
+  for module in hack/cluster hack/release test/monitoring; do
     go -C "$module" test -json ./... || status=1
   done
+  return "$status"
+}
+
+# The tests of the chart and of GitOps are a module of their own.
+integration() {
+  local status=0
+  go test -json -count=1 ./test/integration/... ./test/s3/... ./test/gate/... ./test/oidc/... ./test/bench/soak || status=1
+  go -C test/packaging test -json -count=1 ./... || status=1
   return "$status"
 }
 

@@ -31,8 +31,10 @@ type DbtProject struct {
 	// +required
 	Spec DbtProjectSpec `json:"spec,omitzero"`
 
-	// status is what the operator found.
+	// status is what the operator found. Before, observedGeneration is -1: kstatus takes an object without
+	// a status for done.
 	// +optional
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status DbtProjectStatus `json:"status,omitempty,omitzero"`
 }
 
@@ -296,9 +298,10 @@ type NodeRetry struct {
 
 // DbtProjectStatus is what the operator found.
 type DbtProjectStatus struct {
-	// observedGeneration is the generation of the spec that the conditions speak of.
+	// observedGeneration is the generation of the spec that the conditions speak of; -1 before
+	// the operator has seen the object.
 	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Minimum=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// conditions hold Ready: True when a run can be made of this project, False with the field, what was found and what

@@ -37,9 +37,10 @@ type DbtRunStatus struct {
 	// +optional
 	Phase Phase `json:"phase,omitempty"`
 
-	// observedGeneration is the generation of the spec that this status speaks of.
+	// observedGeneration is the generation of the spec that this status speaks of; -1 before
+	// the operator has seen the object.
 	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Minimum=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// conditions hold Succeeded (Unknown while in progress, then True or False with the reason), for kstatus Ready,

@@ -46,8 +46,10 @@ type DbtRun struct {
 	// +kubebuilder:validation:XValidation:rule="has(self.requestedBy) == has(oldSelf.requestedBy) && (!has(self.requestedBy) || self.requestedBy == oldSelf.requestedBy)",message="requestedBy is immutable: it says who created the run"
 	Spec DbtRunSpec `json:"spec,omitzero"`
 
-	// status is what became of it.
+	// status is what became of it. Before, observedGeneration is -1: kstatus takes an object without
+	// a status for done.
 	// +optional
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status DbtRunStatus `json:"status,omitempty,omitzero"`
 }
 

@@ -34,8 +34,10 @@ type DbtSchedule struct {
 	// +required
 	Spec DbtScheduleSpec `json:"spec,omitzero"`
 
-	// status is what the operator did.
+	// status is what the operator did. Before, observedGeneration is -1: kstatus takes an object without
+	// a status for done.
 	// +optional
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status DbtScheduleStatus `json:"status,omitempty,omitzero"`
 }
 
@@ -306,9 +308,10 @@ type Backfill struct {
 
 // DbtScheduleStatus is what the operator did.
 type DbtScheduleStatus struct {
-	// observedGeneration is the generation of the spec that this status speaks of.
+	// observedGeneration is the generation of the spec that this status speaks of; -1 before
+	// the operator has seen the object.
 	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Minimum=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// conditions hold Ready (valid and ticking, or suspended) and LastRunSucceeded (how the newest run that ended did).
