@@ -3,6 +3,8 @@ package integration
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -71,6 +73,19 @@ func TestWarehouseExamples(t *testing.T) {
 		if !project {
 			t.Errorf("%s holds no DbtProject", file)
 		}
+	}
+}
+
+// What the GitOps example keeps in git is accepted, and has the marker where image automation writes, and no other.
+func TestGitOpsExamples(t *testing.T) {
+	accepted(t, "gitops/apps")
+	content, err := os.ReadFile(filepath.Join("..", "..", "examples", "gitops", "apps", "shop.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	markers := regexp.MustCompile(`(?m)^(.*) # (\{"\$imagepolicy": "flux-system:shop"\})$`).FindAllStringSubmatch(string(content), -1)
+	if len(markers) != 1 || !strings.HasPrefix(markers[0][1], "  image: registry.example.com/data/shop:") {
+		t.Errorf("the markers are %q, want one behind spec.image", markers)
 	}
 }
 
