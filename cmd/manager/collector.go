@@ -79,6 +79,15 @@ type certificates interface {
 	Bundle() string
 }
 
+// expiry returns until when the certificate that is served is valid, the zero time when there is none.
+func expiry(c certificates) time.Time {
+	serving, err := c.GetCertificate(nil)
+	if err != nil || serving == nil || serving.Leaf == nil {
+		return time.Time{}
+	}
+	return serving.Leaf.NotAfter
+}
+
 func (o *collectorOptions) certificates(ctx context.Context, mgr manager.Manager) (certificates, error) {
 	if o.certDir != "" {
 		return cert.NewFolder(o.certDir)
@@ -138,6 +147,7 @@ func addCollector(ctx context.Context, mgr manager.Manager, o collectorOptions, 
 	if err != nil {
 		return nil, fmt.Errorf("the collector's certificate: %w", err)
 	}
+	operatormetrics.NewCertificate(metrics.Registry, func() time.Time { return expiry(certificates) })
 	log := ctrl.Log.WithName("collector")
 	c, err := collector.New(collector.Config{
 		Address: o.address, Clock: clock.RealClock{}, Store: kept,

@@ -199,6 +199,7 @@ func newManager(ctx context.Context, o options) (manager.Manager, error) {
 
 func addControllers(ctx context.Context, mgr manager.Manager, o options) error {
 	clk := clock.RealClock{}
+	runmetrics.NewBuild(metrics.Registry, version)
 	// The collector wakes the controller, which reads from the collector.
 	var runs *dbtrun.Reconciler
 	kept, err := openStore(ctx, o.collector)
@@ -210,7 +211,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, o options) error {
 		return err
 	}
 	runs = dbtrun.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"),
-		runmetrics.NewRuns(metrics.Registry),
+		runmetrics.NewRuns(metrics.Registry, clk.Now),
 		runjob.Options{OperatorImage: o.runnerImage, Delivery: runjob.Delivery(o.delivery)}, results, o.scope().Shard)
 	if err := runs.SetupWithManager(ctx, mgr, o.workers); err != nil {
 		return fmt.Errorf("setting up the DbtRun controller: %w", err)

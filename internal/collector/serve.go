@@ -14,8 +14,9 @@ import (
 // ServeHTTP answers pods and people.
 func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	counted := &counted{ResponseWriter: w, code: http.StatusOK}
+	began := c.config.Clock.Now()
 	at, err := routeOf(r.URL.Path)
-	defer func() { c.config.Metrics.Request(at.name, counted.code) }()
+	defer func() { c.config.Metrics.Request(at.name, counted.code, c.config.Clock.Since(began)) }()
 	if err == nil {
 		err = c.serve(counted, r, at)
 	} else if !c.leads() {

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -13,6 +14,7 @@ type Collector struct {
 	store    *prometheus.CounterVec
 	deleted  *prometheus.CounterVec
 	live     prometheus.Gauge
+	took     *prometheus.HistogramVec
 }
 
 // NewCollector returns the metrics of the collector, registered with r. It panics when they are registered already.
@@ -22,6 +24,12 @@ func NewCollector(r prometheus.Registerer) *Collector {
 			Name: "dbtoperator_collector_requests_total",
 			Help: "Requests to the collector, by route and by class of the answer's code.",
 		}, []string{"route", "code"}),
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "dbtoperator_collector_request_duration_seconds",
+			Help: "Time that the collector took for a request, by route.",
+			// From 5 ms to about 80 seconds.
+			Buckets: prometheus.ExponentialBuckets(0.005, 4, 8),
+		}, []string{"route"}),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dbtoperator_collector_received_bytes_total",
 			Help: "Bytes that pods sent and the store accepted, by kind: journal, log, artifact.",
@@ -39,12 +47,17 @@ func NewCollector(r prometheus.Registerer) *Collector {
 			Help: "Runs whose state the collector holds in memory.",
 		}),
 	}
-	r.MustRegister(m.requests, m.bytes, m.store, m.deleted, m.live)
+	// From 0, as nothing is known of the growth of a series that begins with its first failure.
+	for _, operation := range []string{"append", "artifact", "compact", "delete", "meta", "read"} {
+		m.store.WithLabelValues(operation)
+	}
+	r.MustRegister(m.requests, m.took, m.bytes, m.store, m.deleted, m.live)
 	return m
 }
 
-// Request counts an answered request.
-func (m *Collector) Request(route string, code int) {
+// Request counts an answered request, and observes how long it took.
+func (m *Collector) Request(route string, code int, took time.Duration) {
+	m.took.WithLabelValues(route).Observe(took.Seconds())
 	m.requests.WithLabelValues(route, fmt.Sprintf("%dxx", code/100)).Inc()
 }
 

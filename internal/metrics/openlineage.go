@@ -12,6 +12,9 @@ func NewOpenLineage(r prometheus.Registerer) *OpenLineage {
 		Name: "dbtoperator_openlineage_events_total",
 		Help: "OpenLineage events by what became of them: sent, refused by the endpoint for good, failed and tried again, or dropped.",
 	}, []string{"result"})}
+	for _, result := range []string{"sent", "refused", "failed", "dropped"} {
+		m.events.WithLabelValues(result)
+	}
 	r.MustRegister(m.events)
 	return m
 }

@@ -45,6 +45,13 @@ func NewSchedules(r prometheus.Registerer, now func() time.Time) *Schedules {
 			Buckets: prometheus.ExponentialBuckets(0.025, 2, 21),
 		}),
 	}
+	// From 0, as nothing is known of the growth of a series that begins with its first tick.
+	for _, reason := range []string{"Late", "CatchUp", "Edited", "NameTaken", "Denied"} {
+		m.missed.WithLabelValues(reason)
+	}
+	for _, policy := range []string{"Forbid", "Replace"} {
+		m.skipped.WithLabelValues(policy)
+	}
 	overdue := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "dbtoperator_schedules_overdue",
 		Help: "DbtSchedules whose next tick came more than a minute ago and was not looked at.",

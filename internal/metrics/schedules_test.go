@@ -61,7 +61,9 @@ func TestScheduleCounters(t *testing.T) {
 	}
 	got := map[string]string{}
 	for _, f := range families {
-		got[f.GetName()] = f.GetMetric()[0].String()
+		for _, each := range f.GetMetric() {
+			got[f.GetName()] += each.String()
+		}
 	}
 	for name, want := range map[string]string{
 		"dbtoperator_schedule_runs_created_total":  `value:"Schedule"`,

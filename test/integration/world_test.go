@@ -107,7 +107,7 @@ func makeManager(t testing.TB, over *wire, clk *shifted, scope controller.Scope,
 		t.Fatal(err)
 	}
 	runs := dbtrun.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"),
-		metrics.NewRuns(prometheus.NewRegistry()),
+		metrics.NewRuns(prometheus.NewRegistry(), clk.Now),
 		runjob.Options{OperatorImage: "registry.example.com/dbt-operator:1", Delivery: runjob.DeliverByInitContainer}, nil, scope.Shard)
 	if err := runs.SetupWithManager(context.Background(), mgr, 4); err != nil {
 		t.Fatal(err)

@@ -61,6 +61,7 @@ func (r *Reconciler) queue(seen *observed, d lifecycle.Decision) {
 
 // forget takes a run out of its queue and wakes the next.
 func (r *Reconciler) forget(run types.NamespacedName) {
+	r.metrics.Gone(run.String())
 	if id, waited := r.groups.unwait(run); waited {
 		if next, ok := r.groups.next(id); ok {
 			r.wakeRuns(next)

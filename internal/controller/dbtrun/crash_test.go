@@ -89,7 +89,7 @@ func (b *bench) live(m *mortal) {
 
 func (b *bench) restart(m *mortal) {
 	c := interceptor.NewClient(b.client.(client.WithWatch), m.funcs())
-	b.r = New(b.clock, c, c, events.NewFakeRecorder(100), metrics.NewRuns(prometheus.NewRegistry()), runjob.Options{OperatorImage: "operator"}, nil, controller.Shard{})
+	b.r = New(b.clock, c, c, events.NewFakeRecorder(100), metrics.NewRuns(prometheus.NewRegistry(), b.clock.Now), runjob.Options{OperatorImage: "operator"}, nil, controller.Shard{})
 }
 
 // Fault 25: the operator dies at each of its writes, before or after it is applied. One Job is made, and the run ends as
@@ -209,7 +209,7 @@ func TestJobThatIsThere(t *testing.T) {
 						return w.Get(ctx, key, o, opts...)
 					},
 				})
-				b.r = New(b.clock, stale, b.client, events.NewFakeRecorder(100), metrics.NewRuns(prometheus.NewRegistry()), runjob.Options{OperatorImage: "operator"}, nil, controller.Shard{})
+				b.r = New(b.clock, stale, b.client, events.NewFakeRecorder(100), metrics.NewRuns(prometheus.NewRegistry(), b.clock.Now), runjob.Options{OperatorImage: "operator"}, nil, controller.Shard{})
 				for range 3 {
 					b.pass("r")
 				}

@@ -49,7 +49,7 @@ func newBench(t *testing.T, objects ...client.Object) *bench {
 	}
 	c := b.Build()
 	clk := clocktesting.NewFakePassiveClock(start)
-	return &bench{t, c, clk, New(clk, c, c, events.NewFakeRecorder(100), metrics.NewRuns(prometheus.NewRegistry()), runjob.Options{OperatorImage: "operator"}, nil, controller.Shard{})}
+	return &bench{t, c, clk, New(clk, c, c, events.NewFakeRecorder(100), metrics.NewRuns(prometheus.NewRegistry(), clk.Now), runjob.Options{OperatorImage: "operator"}, nil, controller.Shard{})}
 }
 
 type fakeIndexer struct{ b *fake.ClientBuilder }

@@ -32,6 +32,11 @@ func (r *Reconciler) record(ctx context.Context, seen *observed, d lifecycle.Dec
 		Run: before, Resolved: seen.Resolved, Job: seen.Job, Pods: seen.Pods, Reports: seen.Reports,
 		Keeps: seen.keeps, Kept: seen.Kept, KeptErr: seen.keptErr, Truth: d.Truth, Phase: d.Phase, Now: seen.Now,
 	})
+	if after.Status.Phase.Finished() {
+		r.metrics.Gone(client.ObjectKeyFromObject(before).String())
+	} else {
+		r.metrics.Going(client.ObjectKeyFromObject(before).String(), before.Namespace, after.Status.Project.Name, string(after.Status.Phase), before.CreationTimestamp.Time)
+	}
 	if equality.Semantic.DeepEqual(before.Status, after.Status) {
 		return result, nil
 	}
@@ -85,7 +90,7 @@ func (r *Reconciler) count(before, after *v1alpha1.DbtRun, reason string) {
 	if !s.Phase.Finished() || before.Status.Phase.Finished() {
 		return
 	}
-	r.metrics.Finished(string(s.Phase), reason)
+	r.metrics.Finished(after.Namespace, s.Project.Name, string(s.Phase), reason)
 	if s.DurationSeconds != nil {
 		r.metrics.Duration(string(s.Phase), time.Duration(*s.DurationSeconds)*time.Second)
 	}
@@ -95,5 +100,7 @@ func (r *Reconciler) count(before, after *v1alpha1.DbtRun, reason string) {
 		r.metrics.Nodes("fail", res.Fail)
 		r.metrics.Nodes("error", res.Error)
 		r.metrics.Nodes("skipped", res.Skipped)
+		r.metrics.Nodes("no-op", res.NoOp)
+		r.metrics.Nodes("reused", res.Reused)
 	}
 }
