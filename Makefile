@@ -176,9 +176,10 @@ generate: $(CONTROLLER_GEN) ## Generate Go code from the API types.
 	$(CONTROLLER_GEN) object paths=./api/...
 
 .PHONY: manifests
-manifests: $(CONTROLLER_GEN) ## Generate the CRDs and the operator's role, and what the chart takes over of config/.
+manifests: $(CONTROLLER_GEN) ## Generate the CRDs, the operator's role, the rules of Prometheus, and what the chart takes over of config/.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=dbt-operator-manager paths=./internal/controller/... paths=./internal/collector/... output:rbac:dir=config/rbac
+	hack/prometheus-rules.sh
 	hack/chart.sh files
 
 .PHONY: api-docs
