@@ -8,11 +8,12 @@ chart=charts/dbt-operator
 files() {
   local to=$chart/files
   rm -rf "$to"
-  mkdir -p "$to/crds" "$to/rbac" "$to/collector" "$to/policies/stamping" "$to/policies/validating"
+  mkdir -p "$to/crds" "$to/rbac" "$to/collector" "$to/policies/stamping" "$to/policies/validating" "$to/monitoring"
   # Copies, as links are left out by those who fetch a chart from git.
   cp config/crd/bases/*.yaml "$to/crds/"
   cp config/rbac/{role,leader_election_role,metrics_auth_role,user_roles}.yaml "$to/rbac/"
   cp config/rbac/collector_role.yaml "$to/collector/"
+  cp config/prometheus/{servicemonitor,rules}.yaml config/grafana/dashboard.json "$to/monitoring/"
   for half in stamping validating; do
     cp config/policy/$half/*.yaml "$to/policies/$half/"
     rm "$to/policies/$half/kustomization.yaml"

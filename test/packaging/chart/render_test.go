@@ -253,6 +253,32 @@ func TestEffectsOfValues(t *testing.T) {
 	}
 }
 
+// What Prometheus and Grafana are given is what config holds, with the labels that theirs select by.
+func TestMonitoring(t *testing.T) {
+	objects := rendered(t, values(t, "metrics: {serviceMonitor: true, rules: true, dashboard: true, labels: {release: prometheus}}"))
+	for file, kind := range map[string]string{"servicemonitor.yaml": "ServiceMonitor", "rules.yaml": "PrometheusRule"} {
+		want := byName(t, []byte(read(t, filepath.Join(root, "config", "prometheus", file))), file)[kind+" "+namespace+"/dbt-operator"]
+		got := objects[kind+" "+namespace+"/dbt-operator"]
+		if want == nil || got == nil {
+			t.Fatalf("%s: want %v, got %v", file, want, got)
+		}
+		set := want.GetLabels()
+		set["release"] = "prometheus"
+		want.SetLabels(set)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s and the chart differ (-config +chart):\n%s", file, diff)
+		}
+	}
+	dashboard := objects["ConfigMap "+namespace+"/dbt-operator-dashboard"]
+	content, _, err := unstructured.NestedString(dashboard.Object, "data", "dbt-operator.json")
+	if want := read(t, filepath.Join(root, "config", "grafana", "dashboard.json")); err != nil || strings.TrimSpace(content) != strings.TrimSpace(want) {
+		t.Errorf("the dashboard is not that of config/grafana (%v)", err)
+	}
+	if dashboard.GetLabels()["grafana_dashboard"] != "1" || dashboard.GetLabels()["release"] != "prometheus" {
+		t.Errorf("the dashboard has the labels %v", dashboard.GetLabels())
+	}
+}
+
 // The policies know the operator's account in whatever namespace it is.
 func TestAnotherNamespace(t *testing.T) {
 	out, err := render(load(t, dir), nil, "v1.37.0", "data-platform")
@@ -283,6 +309,7 @@ func TestRefusals(t *testing.T) {
 		"ReplicasOnAVolume": {values: "replicas: 2", want: []string{"replicas is 2", "ReadWriteMany"}},
 		"LineageOfNothing":  {values: "{store: {kind: None}, openLineage: {url: 'https://lineage.example.com'}}", want: []string{"openLineage.url needs a store"}},
 		"StampingTooEarly":  {values: "{}", version: "v1.35.2", want: []string{"Kubernetes v1.35.2", "set policies.stamping to false"}},
+		"RulesOfNothing":    {values: "metrics: {enabled: false, rules: true}", want: []string{"metrics.rules needs metrics.enabled"}},
 		"TooOld":            {values: "policies: {stamping: false}", version: "v1.32.9", want: []string{">=1.33.0-0"}},
 	}
 	for name, tc := range tests {
