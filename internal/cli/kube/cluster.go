@@ -2,6 +2,8 @@ package kube
 
 import (
 	"fmt"
+	"net/http"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -26,6 +28,9 @@ type Cluster struct {
 	client client.WithWatch
 	core   kubernetes.Interface
 	clock  clock.WithTicker
+	// http and base are for what no client has: the headers of an answer.
+	http *http.Client
+	base string
 }
 
 // Scheme returns the types of this API and of Kubernetes' own.
@@ -42,19 +47,23 @@ func Scheme() *runtime.Scheme {
 
 // New returns the API server that a configuration leads to.
 func New(cfg *rest.Config, clk clock.WithTicker) (*Cluster, error) {
-	http, err := rest.HTTPClientFor(cfg)
+	wire, err := rest.HTTPClientFor(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
 	}
-	c, err := client.NewWithWatch(cfg, client.Options{HTTPClient: http, Scheme: Scheme(), Mapper: mapper()})
+	c, err := client.NewWithWatch(cfg, client.Options{HTTPClient: wire, Scheme: Scheme(), Mapper: mapper()})
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
-	core, err := kubernetes.NewForConfigAndClient(cfg, http)
+	core, err := kubernetes.NewForConfigAndClient(cfg, wire)
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
-	return &Cluster{client: c, core: core, clock: clk}, nil
+	host, _, err := rest.DefaultServerUrlFor(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	return &Cluster{client: c, core: core, clock: clk, http: wire, base: strings.TrimSuffix(host.String(), "/")}, nil
 }
 
 // mapper knows the three kinds: to ask the server what kinds there are takes requests, and rights that not everybody has.

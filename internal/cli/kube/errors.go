@@ -40,8 +40,8 @@ func (r Right) String() string {
 	return s
 }
 
-// mend returns who has such a right, or how to come by it.
-func (r Right) mend() string {
+// Mend returns who has such a right, or how to come by it.
+func (r Right) Mend() string {
 	if r.Group != v1alpha1.GroupVersion.Group {
 		return "ask an administrator for a Role with it"
 	}
@@ -88,7 +88,7 @@ func Explain(err error, wanted Right) error {
 	case apierrors.IsForbidden(err) && denied.MatchString(err.Error()):
 		message = denied.ReplaceAllString(err.Error(), "")
 	case apierrors.IsForbidden(err) && user.MatchString(err.Error()):
-		message = fmt.Sprintf("user %q lacks the %s; %s", user.FindStringSubmatch(err.Error())[1], wanted, wanted.mend())
+		message = fmt.Sprintf("user %q lacks the %s; %s", user.FindStringSubmatch(err.Error())[1], wanted, wanted.Mend())
 	case apierrors.IsForbidden(err):
 		message = fmt.Sprintf("the API server refused it: %s", err)
 	case apierrors.IsUnauthorized(err):
