@@ -11,26 +11,18 @@ import (
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/cli/kube"
-)
-
-// State is how a check came out.
-type State string
-
-// States.
-const (
-	OK   State = "ok"
-	Warn State = "warn"
-	Fail State = "fail"
+	"github.com/dbt-operator/dbt-operator/internal/cli/view"
 )
 
 // Check is one finding.
-type Check struct {
-	State State  `json:"state"`
-	Name  string `json:"name"`
-	// Found is what is so; Mend what would mend it, empty if nothing has to be.
-	Found string `json:"found"`
-	Mend  string `json:"mend,omitempty"`
-}
+type Check = view.Check
+
+// How a check came out.
+const (
+	OK   = view.OK
+	Warn = view.Warn
+	Fail = view.Fail
+)
 
 // Failed reports whether any of the checks failed.
 func Failed(checks []Check) bool {
