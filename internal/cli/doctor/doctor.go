@@ -24,6 +24,16 @@ const (
 	Fail = view.Fail
 )
 
+func ok(name, found string) Check { return Check{State: OK, Name: name, Found: found} }
+
+func warn(name, found, mend string) Check {
+	return Check{State: Warn, Name: name, Found: found, Mend: mend}
+}
+
+func fail(name, found, mend string) Check {
+	return Check{State: Fail, Name: name, Found: found, Mend: mend}
+}
+
 // Failed reports whether any of the checks failed.
 func Failed(checks []Check) bool {
 	return slices.ContainsFunc(checks, func(c Check) bool { return c.State == Fail })
@@ -40,7 +50,7 @@ func Server(found string, err error) Check {
 	v, parsed := version.ParseGeneric(found)
 	switch {
 	case err != nil:
-		return Check{Fail, c.Name, err.Error(), "check the kubeconfig and its context, and that you are logged in"}
+		return fail(c.Name, err.Error(), "check the kubeconfig and its context, and that you are logged in")
 	case parsed != nil:
 		c.State, c.Mend = Warn, "its version cannot be read: it must be Kubernetes 1.33 or later"
 	case v.LessThan(version.MustParseGeneric(oldest)):
@@ -55,18 +65,18 @@ func Server(found string, err error) Check {
 func Clocks(here, server time.Time) Check {
 	const name, warnAt, failAt = "clocks", 30 * time.Second, 5 * time.Minute
 	if server.IsZero() {
-		return Check{Warn, name, "the API server does not say what time it is", "a proxy before it may take the Date header off"}
+		return warn(name, "the API server does not say what time it is", "a proxy before it may take the Date header off")
 	}
 	apart := here.Sub(server).Abs().Truncate(time.Second)
 	mend := "set this machine's clock by NTP, or the API server's: ages and schedules are counted by them, and tokens are refused"
 	switch {
 	case apart >= failAt:
-		return Check{Fail, name, fmt.Sprintf("this machine and the API server are %s apart", apart), mend}
+		return fail(name, fmt.Sprintf("this machine and the API server are %s apart", apart), mend)
 	case apart >= warnAt:
-		return Check{Warn, name, fmt.Sprintf("this machine and the API server are %s apart", apart), mend}
+		return warn(name, fmt.Sprintf("this machine and the API server are %s apart", apart), mend)
 	}
 	// The header has whole seconds, and the answer takes its time.
-	return Check{OK, name, "this machine and the API server agree, within " + warnAt.String(), ""}
+	return ok(name, "this machine and the API server agree, within " + warnAt.String())
 }
 
 const installCRDs = "install the operator's CRDs of this version: kubectl apply --server-side -k config/crd (docs/install.md)"
@@ -75,7 +85,7 @@ const installCRDs = "install the operator's CRDs of this version: kubectl apply 
 func Kinds(served []string, err error) Check {
 	const name = "CRDs"
 	if err != nil {
-		return Check{Warn, name, err.Error(), "ask an administrator: everybody may usually ask what kinds there are"}
+		return warn(name, err.Error(), "ask an administrator: everybody may usually ask what kinds there are")
 	}
 	var missing []string
 	for _, r := range []string{kube.Projects, kube.Runs, kube.Schedules} {
@@ -84,16 +94,16 @@ func Kinds(served []string, err error) Check {
 		}
 	}
 	if len(missing) > 0 {
-		return Check{Fail, name, fmt.Sprintf("the cluster has no %s in %s", strings.Join(missing, ", "), v1alpha1.GroupVersion), installCRDs}
+		return fail(name, fmt.Sprintf("the cluster has no %s in %s", strings.Join(missing, ", "), v1alpha1.GroupVersion), installCRDs)
 	}
-	return Check{OK, name, "dbtprojects, dbtruns and dbtschedules in " + v1alpha1.GroupVersion.String(), ""}
+	return ok(name, "dbtprojects, dbtruns and dbtschedules in " + v1alpha1.GroupVersion.String())
 }
 
 // Fields judges whether the CRD of a kind has what this program knows of it.
 func Fields(kind string, found []string, err error) Check {
 	name := "CRD of " + kind
 	if err != nil {
-		return Check{Warn, name, err.Error(), "it cannot be told whether the CRD is of this version"}
+		return warn(name, err.Error(), "it cannot be told whether the CRD is of this version")
 	}
 	wanted := fieldsOf(map[string]any{"DbtRun": v1alpha1.DbtRunSpec{}, "DbtSchedule": v1alpha1.DbtScheduleSpec{}, "DbtProject": v1alpha1.DbtProjectSpec{}}[kind])
 	var missing, unknown []string
@@ -109,11 +119,11 @@ func Fields(kind string, found []string, err error) Check {
 	}
 	switch {
 	case len(missing) > 0:
-		return Check{Fail, name, "it is older than this plugin and lacks " + strings.Join(missing, ", "), installCRDs}
+		return fail(name, "it is older than this plugin and lacks " + strings.Join(missing, ", "), installCRDs)
 	case len(unknown) > 0:
-		return Check{Warn, name, "it is newer than this plugin and has " + strings.Join(unknown, ", "), "update the plugin"}
+		return warn(name, "it is newer than this plugin and has " + strings.Join(unknown, ", "), "update the plugin")
 	}
-	return Check{OK, name, "of this version", ""}
+	return ok(name, "of this version")
 }
 
 func fieldsOf(spec any) []string {
@@ -131,17 +141,17 @@ func Policies(f kube.Forged, err error) Check {
 	const name = "admission policies"
 	switch {
 	case err != nil:
-		return Check{Warn, name, "it cannot be tried: " + err.Error(), "somebody who may create DbtRuns can try it, as can hack/policies.sh"}
+		return warn(name, "it cannot be tried: " + err.Error(), "somebody who may create DbtRuns can try it, as can hack/policies.sh")
 	case f.Taken && f.StampedAs != kube.Forger && f.StampedAs != "":
-		return Check{Fail, name, "a DbtRun that claims to be a schedule's is taken: the policies that refuse are not in force", "install them: kubectl apply -k config/policy"}
+		return fail(name, "a DbtRun that claims to be a schedule's is taken: the policies that refuse are not in force", "install them: kubectl apply -k config/policy")
 	case f.Taken:
-		return Check{Fail, name, "a DbtRun in somebody else's name is taken: anybody may run any project, and claim to be anybody", "install them: kubectl apply -k config/policy (before Kubernetes 1.36: config/policy/validating)"}
+		return fail(name, "a DbtRun in somebody else's name is taken: anybody may run any project, and claim to be anybody", "install them: kubectl apply -k config/policy (before Kubernetes 1.36: config/policy/validating)")
 	case strings.Contains(f.Refused, "in the name of"):
-		return Check{Warn, name, "a false requester is refused, and a true one is not stamped", "from Kubernetes 1.36 on, install config/policy/stamping; before, runs name their requester only if they do so themselves"}
+		return warn(name, "a false requester is refused, and a true one is not stamped", "from Kubernetes 1.36 on, install config/policy/stamping; before, runs name their requester only if they do so themselves")
 	case f.Refused == "":
-		return Check{Warn, name, "it could not be told whether they are in force", "hack/policies.sh tries each of them"}
+		return warn(name, "it could not be told whether they are in force", "hack/policies.sh tries each of them")
 	}
-	return Check{OK, name, "a forged requester is replaced, a forged trigger refused", ""}
+	return ok(name, "a forged requester is replaced, a forged trigger refused")
 }
 
 // Operator judges the operator's Deployment.
@@ -149,13 +159,13 @@ func Operator(o kube.Operator, namespace string, err error) Check {
 	const name = "operator"
 	switch {
 	case err != nil:
-		return Check{Warn, name, "it cannot be seen: " + err.Error(), "an administrator can: kubectl -n " + namespace + " get deployment manager"}
+		return warn(name, "it cannot be seen: " + err.Error(), "an administrator can: kubectl -n " + namespace + " get deployment manager")
 	case !o.DeploymentFound:
-		return Check{Fail, name, fmt.Sprintf("there is no Deployment \"manager\" in namespace %q", namespace), "install the operator (docs/install.md), or name its namespace with --operator-namespace"}
+		return fail(name, fmt.Sprintf("there is no Deployment \"manager\" in namespace %q", namespace), "install the operator (docs/install.md), or name its namespace with --operator-namespace")
 	case o.Ready == 0:
-		return Check{Fail, name, fmt.Sprintf("none of its %d replicas is ready (%s)", o.Wanted, o.Image), "see why: kubectl -n " + namespace + " describe deployment manager"}
+		return fail(name, fmt.Sprintf("none of its %d replicas is ready (%s)", o.Wanted, o.Image), "see why: kubectl -n " + namespace + " describe deployment manager")
 	case o.Ready < o.Wanted:
-		return Check{Warn, name, fmt.Sprintf("%d of %d replicas are ready (%s)", o.Ready, o.Wanted, o.Image), "see why: kubectl -n " + namespace + " describe deployment manager"}
+		return warn(name, fmt.Sprintf("%d of %d replicas are ready (%s)", o.Ready, o.Wanted, o.Image), "see why: kubectl -n " + namespace + " describe deployment manager")
 	}
-	return Check{OK, name, fmt.Sprintf("%d of %d replicas are ready (%s)", o.Ready, o.Wanted, o.Image), ""}
+	return ok(name, fmt.Sprintf("%d of %d replicas are ready (%s)", o.Ready, o.Wanted, o.Image))
 }

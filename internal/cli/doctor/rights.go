@@ -63,11 +63,11 @@ func Store(o kube.Operator, err error) Check {
 	const name = "store"
 	switch {
 	case o.DeploymentFound && !o.KeepsSomething:
-		return Check{Warn, name, "the operator runs without --store: nothing is kept, there is no live progress and no resuming", "give it one (docs/results.md)"}
+		return warn(name, "the operator runs without --store: nothing is kept, there is no live progress and no resuming", "give it one (docs/results.md)")
 	case err == nil || errors.Is(err, kept.ErrNotKept):
-		return Check{OK, name, "the collector answers", ""}
+		return ok(name, "the collector answers")
 	case errors.Is(err, kept.ErrNoToken), errors.Is(err, kept.ErrForbidden):
-		return Check{Warn, name, err.Error(), "logs and results in the runs' own status can be read without it"}
+		return warn(name, err.Error(), "logs and results in the runs' own status can be read without it")
 	}
-	return Check{Fail, name, err.Error(), "see the operator's log: kubectl logs deployment/manager in its namespace"}
+	return fail(name, err.Error(), "see the operator's log: kubectl logs deployment/manager in its namespace")
 }
