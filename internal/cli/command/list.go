@@ -75,6 +75,15 @@ func (a *app) sayRuns(out *read, runs []v1alpha1.DbtRun, namespace string) error
 		}
 		return a.say(a.style().Runs(runs, view.Columns{Namespace: namespace == "", Wide: out.format() == wide}, a.Clock.Now()))
 	}
+	if out.format() == "name" {
+		// The printer takes one at a time.
+		for i := range runs {
+			if err := out.say(a, &runs[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	list := &v1alpha1.DbtRunList{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "DbtRunList"}, Items: runs}
 	return out.say(a, list)
 }

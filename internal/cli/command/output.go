@@ -74,6 +74,8 @@ type read struct {
 func reads(c *cobra.Command) *read {
 	f := &read{print: genericclioptions.NewPrintFlags("").WithTypeSetter(kube.Scheme())}
 	f.print.AddFlags(c)
+	output := c.Flags().Lookup("output")
+	output.Usage = strings.Replace(output.Usage, "(json", "("+wide+", json", 1)
 	return f
 }
 

@@ -1,16 +1,17 @@
 package intent
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/yaml"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/admission"
@@ -148,16 +149,40 @@ func quote(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// readVars returns dbt's variables out of the object that dbt's own --vars takes: YAML or JSON.
+// readVars returns dbt's variables out of the object that dbt's own --vars takes: YAML or JSON. A date is a string, as it is
+// in JSON.
 func readVars(given string) (map[string]apiextensionsv1.JSON, error) {
 	if strings.TrimSpace(given) == "" {
 		return nil, nil
 	}
+	wrong := fmt.Errorf("--vars: found %q: give a JSON or YAML object, such as '{start_date: \"2026-11-01\"}'", given)
+	var document yaml.Node
+	if err := yaml.Unmarshal([]byte(given), &document); err != nil {
+		return nil, wrong
+	}
+	datesAsStrings(&document)
+	values := map[string]any{}
+	if err := document.Decode(&values); err != nil {
+		return nil, wrong
+	}
 	vars := map[string]apiextensionsv1.JSON{}
-	if err := yaml.UnmarshalStrict([]byte(given), &vars); err != nil {
-		return nil, fmt.Errorf("--vars: found %q: give a JSON or YAML object, such as '{start_date: \"2026-11-01\"}'", given)
+	for name, value := range values {
+		raw, err := json.Marshal(value)
+		if err != nil {
+			return nil, wrong
+		}
+		vars[name] = apiextensionsv1.JSON{Raw: raw}
 	}
 	return vars, nil
+}
+
+func datesAsStrings(n *yaml.Node) {
+	if n.Tag == "!!timestamp" {
+		n.Tag = "!!str"
+	}
+	for _, inner := range n.Content {
+		datesAsStrings(inner)
+	}
 }
 
 func seconds(flag string, d time.Duration) (*int64, error) {
