@@ -41,8 +41,8 @@ demo: deps ## Bring up a cluster, install the operator, run the sample project a
 ##@ Build
 
 .PHONY: build
-build: ## Build the operator's binaries into bin/.
-	CGO_ENABLED=0 go build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/manager ./cmd/runner
+build: ## Build the operator's binaries and the kubectl plugin into bin/.
+	CGO_ENABLED=0 go build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/manager ./cmd/runner ./cmd/kubectl-dbt
 
 .PHONY: image
 image: ## Build the operator's image: into bin/images, or into the Docker engine where there is one.

@@ -43,6 +43,51 @@ var rules = map[string]rule{
 		imports: []string{"internal/runner", "internal/plan", "internal/journal"},
 		never:   append([]string{module + "internal/controller", module + "api/"}, kubernetes...),
 	},
+	"cmd/kubectl-dbt": {
+		imports: []string{"internal/cli/command"},
+		external: []string{
+			"golang.org/x/term", "k8s.io/cli-runtime/pkg/genericiooptions", "k8s.io/client-go/plugin/pkg/client/auth", "k8s.io/utils/clock",
+		},
+		never: []string{module + "internal/controller", module + "internal/runner", module + "internal/store"},
+	},
+
+	"internal/cli": {},
+	"internal/cli/command": {
+		imports: []string{
+			"api/v1alpha1", "internal/cli/compare", "internal/cli/docsite", "internal/cli/doctor", "internal/cli/graph", "internal/cli/intent",
+			"internal/cli/kept", "internal/cli/kube", "internal/cli/view", "internal/conditions", "internal/dbt", "internal/dbt/text",
+			"internal/journal",
+		},
+		external: append([]string{"github.com/spf13/cobra", "k8s.io/cli-runtime/", "k8s.io/utils/clock", "sigs.k8s.io/yaml"}, objects...),
+		never:    []string{module + "internal/controller", module + "internal/runner", module + "internal/store"},
+	},
+	"internal/cli/compare": {
+		imports: []string{"api/v1alpha1", "internal/dbt", "internal/journal"}, never: clients, pure: true,
+	},
+	"internal/cli/docsite": {never: append([]string{module + "api/"}, kubernetes...)},
+	"internal/cli/doctor": {
+		imports:  []string{"api/v1alpha1", "internal/cli/kept", "internal/cli/kube", "internal/cli/view"},
+		external: objects,
+		never:    []string{module + "internal/controller", module + "internal/runner"},
+		pure:     true,
+	},
+	"internal/cli/graph": {imports: []string{"api/v1alpha1", "internal/dbt"}, never: clients, pure: true},
+	"internal/cli/intent": {
+		imports: []string{"api/v1alpha1", "internal/admission"}, external: append([]string{"go.yaml.in/yaml/v3"}, objects...), never: clients, pure: true,
+	},
+	"internal/cli/kept": {
+		imports:  []string{"internal/journal"},
+		external: append([]string{"k8s.io/client-go/rest", "k8s.io/utils/clock"}, objects...),
+		never:    []string{module + "internal/controller", module + "internal/runner", module + "internal/cli/kube"},
+	},
+	"internal/cli/kube": {
+		imports:  []string{"api/v1alpha1"},
+		external: append([]string{"k8s.io/client-go/", "sigs.k8s.io/controller-runtime/pkg/client", "k8s.io/utils/clock"}, objects...),
+		never:    []string{module + "internal/controller", module + "internal/runner"},
+	},
+	"internal/cli/view": {
+		imports: []string{"api/v1alpha1", "internal/cli/compare"}, external: objects, never: clients, pure: true,
+	},
 
 	"internal/collector": {
 		imports: []string{
