@@ -204,7 +204,7 @@ func TestJobDenied(t *testing.T) {
 	w.wire.inject(times(1000, 403, false, isJob))
 	run := w.run(testutil.MakeDbtRun("a").Project("shop").StartTimeout(60))
 	w.says(run, "The API server refuses the Job: injected")
-	next := w.run(testutil.MakeDbtRun("b").Project("shop").StartTimeout(60))
+	next := w.run(testutil.MakeDbtRun("b").Project("shop").StartTimeout(3600))
 	w.clock.step(61 * time.Second)
 	w.touch(run)
 	done := w.reaches(run, v1alpha1.ReasonStartTimeout)
