@@ -76,7 +76,7 @@ func Clocks(here, server time.Time) Check {
 		return warn(name, fmt.Sprintf("this machine and the API server are %s apart", apart), mend)
 	}
 	// The header has whole seconds, and the answer takes its time.
-	return ok(name, "this machine and the API server agree, within " + warnAt.String())
+	return ok(name, "this machine and the API server agree, within "+warnAt.String())
 }
 
 const installCRDs = "install the operator's CRDs of this version: kubectl apply --server-side -k config/crd (docs/install.md)"
@@ -96,7 +96,7 @@ func Kinds(served []string, err error) Check {
 	if len(missing) > 0 {
 		return fail(name, fmt.Sprintf("the cluster has no %s in %s", strings.Join(missing, ", "), v1alpha1.GroupVersion), installCRDs)
 	}
-	return ok(name, "dbtprojects, dbtruns and dbtschedules in " + v1alpha1.GroupVersion.String())
+	return ok(name, "dbtprojects, dbtruns and dbtschedules in "+v1alpha1.GroupVersion.String())
 }
 
 // Fields judges whether the CRD of a kind has what this program knows of it.
@@ -119,9 +119,9 @@ func Fields(kind string, found []string, err error) Check {
 	}
 	switch {
 	case len(missing) > 0:
-		return fail(name, "it is older than this plugin and lacks " + strings.Join(missing, ", "), installCRDs)
+		return fail(name, "it is older than this plugin and lacks "+strings.Join(missing, ", "), installCRDs)
 	case len(unknown) > 0:
-		return warn(name, "it is newer than this plugin and has " + strings.Join(unknown, ", "), "update the plugin")
+		return warn(name, "it is newer than this plugin and has "+strings.Join(unknown, ", "), "update the plugin")
 	}
 	return ok(name, "of this version")
 }
@@ -141,7 +141,7 @@ func Policies(f kube.Forged, err error) Check {
 	const name = "admission policies"
 	switch {
 	case err != nil:
-		return warn(name, "it cannot be tried: " + err.Error(), "somebody who may create DbtRuns can try it, as can hack/policies.sh")
+		return warn(name, "it cannot be tried: "+err.Error(), "somebody who may create DbtRuns can try it, as can hack/policies.sh")
 	case f.Taken && f.StampedAs != kube.Forger && f.StampedAs != "":
 		return fail(name, "a DbtRun that claims to be a schedule's is taken: the policies that refuse are not in force", "install them: kubectl apply -k config/policy")
 	case f.Taken:
@@ -159,13 +159,13 @@ func Operator(o kube.Operator, namespace string, err error) Check {
 	const name = "operator"
 	switch {
 	case err != nil:
-		return warn(name, "it cannot be seen: " + err.Error(), "an administrator can: kubectl -n " + namespace + " get deployment manager")
+		return warn(name, "it cannot be seen: "+err.Error(), "an administrator can: kubectl -n "+namespace+" get deployment manager")
 	case !o.DeploymentFound:
 		return fail(name, fmt.Sprintf("there is no Deployment \"manager\" in namespace %q", namespace), "install the operator (docs/install.md), or name its namespace with --operator-namespace")
 	case o.Ready == 0:
-		return fail(name, fmt.Sprintf("none of its %d replicas is ready (%s)", o.Wanted, o.Image), "see why: kubectl -n " + namespace + " describe deployment manager")
+		return fail(name, fmt.Sprintf("none of its %d replicas is ready (%s)", o.Wanted, o.Image), "see why: kubectl -n "+namespace+" describe deployment manager")
 	case o.Ready < o.Wanted:
-		return warn(name, fmt.Sprintf("%d of %d replicas are ready (%s)", o.Ready, o.Wanted, o.Image), "see why: kubectl -n " + namespace + " describe deployment manager")
+		return warn(name, fmt.Sprintf("%d of %d replicas are ready (%s)", o.Ready, o.Wanted, o.Image), "see why: kubectl -n "+namespace+" describe deployment manager")
 	}
 	return ok(name, fmt.Sprintf("%d of %d replicas are ready (%s)", o.Ready, o.Wanted, o.Image))
 }
