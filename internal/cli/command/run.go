@@ -299,13 +299,10 @@ func (a *app) setBackfill(c *cobra.Command, out *change, name string, to func(*v
 		return err
 	}
 	before := s.Spec.RequestedBy
-	switch {
-	case out.dry == dryClient:
+	if out.dry == dryClient {
 		s.Spec.Backfill = b
-	default:
-		if s, err = cluster.SetBackfill(c.Context(), s, b, out.dry == dryServer); err != nil {
-			return err
-		}
+	} else if s, err = cluster.SetBackfill(c.Context(), s, b, out.dry == dryServer); err != nil {
+		return err
 	}
 	if now := s.Spec.RequestedBy; before != nil && now != nil && before.Username != now.Username {
 		a.note("DbtSchedule %q was %s's and is yours from now on: its runs carry your name, and need your rights", name, before.Username)

@@ -82,7 +82,7 @@ func Explain(err error, wanted Right) error {
 	if err == nil {
 		return nil
 	}
-	message := ""
+	var message string
 	kind := kinds[wanted.Resource]
 	switch {
 	case apierrors.IsForbidden(err) && denied.MatchString(err.Error()):
