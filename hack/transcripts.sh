@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 eval "$(hack/cluster/cluster env)"
 
 namespace=transcripts
+source hack/lib/transcript.sh
 out=docs/transcripts.md
 k() { kubectl --namespace "$namespace" "$@"; }
 
@@ -28,21 +29,11 @@ metadata: {name: no-project}
 spec: {projectRef: {name: no-such-project}}
 RUNS
 
-# transcript TITLE COMMAND: what the command prints, under a heading.
-transcript() {
-  printf '\n## %s\n\n```console\n$ %s\n' "$1" "$2"
-  # Some of them are meant to be refused.
-  { bash -c "$2" 2>&1 || true; } | sed 's/[[:space:]]*$//'
-  printf '```\n'
-}
 export -f k
 export namespace KUBECONFIG PATH
 
 # What is copied into the page is what a user would type: kubectl in a context whose namespace is set.
-kubectl config view --raw >"$(dirname "$KUBECONFIG")/transcripts.kubeconfig"
-KUBECONFIG=$(dirname "$KUBECONFIG")/transcripts.kubeconfig
-kubectl config set-context --current --namespace "$namespace" >/dev/null
-trap 'rm -f "$KUBECONFIG"' EXIT
+user_context transcripts
 
 # allowed waits until the API server has heard of jane's right.
 allowed() {
