@@ -105,10 +105,7 @@ func (o options) measure(ctx context.Context, p *plane.Plane, fresh string, v va
 	t.Row(peak <= maxPeak, "resident, most", report.MiB(peak), report.MiB(maxPeak))
 	t.Row(now <= maxRest, "resident, at rest", report.MiB(now), report.MiB(maxRest))
 	t.Note("of that at rest, the binary itself", report.MiB(binary))
-	if o.profiles == "" {
-		return nil
-	}
-	return keep(o.profiles, "heap", "mutex")
+	return plane.KeepProfiles(o.profiles, "heap", "mutex")
 }
 
 // start starts the manager where a run waits that nobody has looked at yet, and returns when its Job was there.
@@ -126,7 +123,7 @@ func (o options) start(ctx context.Context, p *plane.Plane, name string, v varia
 	// It keeps the results of runs, as the shipped Deployment does.
 	m, err := p.Manager("bench-coldstart", o.manager, plane.Setup{
 		Args: []string{
-			"--store=file://" + o.store, "--operator-namespace=" + plane.Namespace, "--collector-bind-address=127.0.0.1:0", "--pprof-bind-address=" + profiler,
+			"--store=file://" + o.store, "--operator-namespace=" + plane.Namespace, "--collector-bind-address=127.0.0.1:0", plane.ServeProfiles,
 		},
 		Env: v.env, MemoryLimit: v.limit,
 	})

@@ -27,6 +27,7 @@ type options struct {
 	counts                string
 	manager, assets, kwok string
 	clients               int
+	profiles              string
 }
 
 func main() {
@@ -36,6 +37,7 @@ func main() {
 	flag.StringVar(&o.assets, "assets", "bin/k8s", "folder of Kubernetes' binaries and etcd")
 	flag.StringVar(&o.kwok, "kwok", "bin/tools/kwok", "kwok's binary")
 	flag.IntVar(&o.clients, "clients", 20, "how many create at a time")
+	flag.StringVar(&o.profiles, "profiles", "", "folder for Go's profiles of the manager when all runs are over, heap and mutex; empty for none")
 	flag.Parse()
 	met, err := bench(context.Background(), o)
 	report.Exit("throughput", met, err)
@@ -44,7 +46,7 @@ func main() {
 func bench(ctx context.Context, o options) (met bool, err error) {
 	r := report.New("throughput")
 	rates := r.Table(fmt.Sprintf("created by %d clients, pods simulated", o.clients), "Jobs a second", "DbtRuns a second", "ratio", "budget")
-	costs := r.Table("per object, of all clients", "requests, Job", "requests, DbtRun", "bytes in etcd, Job", "bytes in etcd, DbtRun", "processor ms, Job", "processor ms, DbtRun", "of that the manager's")
+	costs := r.Table("per object, of all clients", "requests, Job", "requests, DbtRun", "etcd grew by bytes, Job", "etcd grew by bytes, DbtRun", "processor ms, Job", "processor ms, DbtRun", "of that the manager's")
 	for field := range strings.SplitSeq(o.counts, ",") {
 		n, err := strconv.Atoi(field)
 		if err != nil || n < 1 {

@@ -69,6 +69,11 @@ func measure(ctx context.Context, o options, n int, k kind) (*result, error) {
 		return nil, err
 	}
 	r.spent = plane.Processors()
+	if m != nil {
+		if err := plane.KeepProfiles(o.profiles, "heap", "mutex"); err != nil {
+			return nil, err
+		}
+	}
 	for name := range r.spent {
 		r.spent[name] -= spent[name]
 	}
@@ -175,7 +180,7 @@ func (dbtRuns) over(o runtime.Object) (string, error) {
 }
 
 func (dbtRuns) needs(p *plane.Plane, o options) (*plane.Process, error) {
-	return p.Manager("bench-throughput", o.manager, plane.Setup{Args: []string{"--runner-delivery=" + string(delivery)}})
+	return p.Manager("bench-throughput", o.manager, plane.Setup{Args: []string{"--runner-delivery=" + string(delivery), plane.ServeProfiles}})
 }
 
 // delivery has pods of one container, as with the image volumes of a cluster of today.
