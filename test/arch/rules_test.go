@@ -134,7 +134,7 @@ var rules = map[string]rule{
 			"api/v1alpha1", "internal/admission", "internal/attempt", "internal/conditions", "internal/controller", "internal/journal",
 			"internal/lifecycle", "internal/metrics", "internal/plan", "internal/runjob", "internal/runstatus", "internal/text",
 		},
-		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),
+		external: append([]string{"golang.org/x/time/rate", "sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),
 		never:    []string{module + "internal/runner"},
 	},
 

@@ -5,9 +5,12 @@ import (
 	"fmt"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -48,8 +51,10 @@ type Reconciler struct {
 	shard   controller.Shard
 	groups  *groups
 	pace    pace
-	behind  controller.Behind
-	wake    chan event.GenericEvent
+	// notesPace bounds how often Kubernetes' events are read.
+	notesPace *rate.Limiter
+	behind    controller.Behind
+	wake      chan event.GenericEvent
 }
 
 // New returns a Reconciler that reads through c's cache, and past it through direct. results is nil when there is no
@@ -57,7 +62,7 @@ type Reconciler struct {
 func New(clk clock.PassiveClock, c client.Client, direct client.Reader, recorder events.EventRecorder, m *metrics.Runs, job runjob.Options, results Results, shard controller.Shard) *Reconciler {
 	return &Reconciler{
 		clock: clk, client: c, direct: direct, recorder: recorder, metrics: m, job: job, results: results, shard: shard,
-		groups: newGroups(), wake: make(chan event.GenericEvent, 1024),
+		groups: newGroups(), notesPace: rate.NewLimiter(notesASecond, notesAtOnce), wake: make(chan event.GenericEvent, 1024),
 	}
 }
 
@@ -122,11 +127,29 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return r.record(ctx, seen, decision)
 }
 
+// Events are not indexed: to find those of one pod the API server reads all there are. So where many pods wait, as in a full
+// cluster, few are asked about at a time, and the others keep what was recorded of them.
+const (
+	notesASecond = 1
+	notesAtOnce  = 5
+)
+
+// asRecorded returns a decision with the message that the run has already, if it is in the same state.
+func asRecorded(run *v1alpha1.DbtRun, d lifecycle.Decision) lifecycle.Decision {
+	if c := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionSucceeded); c != nil && c.Reason == d.Truth.Reason {
+		d.Truth.Message = c.Message
+	}
+	return d
+}
+
 // decide asks Kubernetes' events only for a run that does not start and whose pod does not say why.
 func (r *Reconciler) decide(ctx context.Context, seen *observed) (lifecycle.Decision, error) {
 	d := lifecycle.Decide(seen.Input)
 	if !d.NeedNotes {
 		return d, nil
+	}
+	if d.Truth.Status == metav1.ConditionUnknown && !r.notesPace.AllowN(seen.Now, 1) {
+		return asRecorded(seen.Run, d), nil
 	}
 	notes, err := r.notes(ctx, seen)
 	if err != nil {

@@ -26,7 +26,7 @@ func main() {
 	var o options
 	flag.DurationVar(&o.duration, "duration", time.Hour, "how long runs are created")
 	flag.DurationVar(&o.killEvery, "kill-every", 2*time.Minute, "how long each manager lives before it is killed")
-	flag.DurationVar(&o.last, "last", 10*time.Minute, "how long the last manager lives, to see its memory")
+	flag.DurationVar(&o.last, "last", 30*time.Minute, "how long the last manager lives, to see its memory: longer than the 12 minutes for which client-go remembers events")
 	flag.DurationVar(&o.keep, "keep", 15*time.Second, "how long a run is kept after its end")
 	flag.Float64Var(&o.rate, "rate", 8, "runs created a second; half of what bench-throughput finds")
 	flag.StringVar(&o.manager, "manager", "bin/manager", "the manager's binary")
