@@ -68,7 +68,7 @@ export function show(place, of) {
     });
     if (cy) cy.destroy();
     box.replaceChildren();
-    cy = cytoscape({ container: box, elements: [...nodes, ...edges], layout: { name: "preset", fit: true, padding: 24 }, style: style(many), minZoom: 0.005, maxZoom: 4, wheelSensitivity: 0.3,
+    cy = cytoscape({ container: box, elements: [...nodes, ...edges], layout: { name: "preset", fit: true, padding: 24 }, style: style(many), minZoom: 0.005, maxZoom: 4,
       boxSelectionEnabled: false, autoungrabify: true, hideEdgesOnViewport: many, textureOnViewport: many, pixelRatio: many ? 1 : "auto" });
     cy.on("tap", "node", (e) => choose(e.target.id(), false));
     cy.on("tap", (e) => { if (e.target === cy) choose("", false); });
