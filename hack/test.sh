@@ -49,7 +49,7 @@ run_level() {
   case $1 in
     unit) unit ;;
     fuzz) fuzz ;;
-    integration) go test -json -count=1 ./test/integration/... ./test/s3/... ./test/gate/... ./test/oidc/... ;;
+    integration) go test -json -count=1 ./test/integration/... ./test/s3/... ./test/gate/... ./test/oidc/... ./test/ui/... ;;
     e2e)
       eval "$(hack/cluster/cluster env)"
       # Each test waits with deadlines of its own; this one is for a test that hangs all the same.
@@ -61,7 +61,7 @@ run_level() {
 # The main module's packages, and the modules that build images and releases.
 unit() {
   local status=0
-  go list ./... | grep -vE '/test/(integration|s3|gate|oidc|e2e|bench)(/|$)' | xargs go test -json || status=1
+  go list ./... | grep -vE '/test/(integration|s3|gate|oidc|ui|e2e|bench)(/|$)' | xargs go test -json || status=1
   for module in hack/cluster hack/release; do
     go -C "$module" test -json ./... || status=1
   done

@@ -57,17 +57,23 @@ func open(t *testing.T, r *record) *browser {
 			t.Error(err)
 		}
 	})
+	profile, err := os.MkdirTemp("", "ui-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Processes of a browser that was told to end may still write.
+	t.Cleanup(func() { _ = os.RemoveAll(profile) })
 	allocator, end := chromedp.NewExecAllocator(ctx, append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WindowSize(1360, 860), chromedp.UserDataDir(t.TempDir()),
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WindowSize(1360, 860), chromedp.UserDataDir(profile),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("lang", "en-GB"), chromedp.Env("TZ=Europe/Lisbon", "LANG=en_GB.UTF-8"),
 		chromedp.WSURLReadTimeout(patience))...)
 	t.Cleanup(end)
 	page, closePage := chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {}))
-	t.Cleanup(closePage)
+	t.Cleanup(func() { _ = chromedp.Cancel(page); closePage() })
 	b := &browser{T: t, ctx: page, home: server.URL(l.Addr())}
 	chromedp.ListenTarget(page, b.sees(l.Addr().String()))
-	b.do(chromedp.Navigate(b.home))
+	b.do(emulation.SetLocaleOverride().WithLocale("en-GB"), chromedp.Navigate(b.home))
 	t.Cleanup(func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()

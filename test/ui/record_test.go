@@ -162,7 +162,7 @@ func (r *record) play(run string, began time.Time, threads int, nodes []node) (e
 		}
 		start := max(free[thread], ready) + 8
 		status[n.id], end[n.id] = n.status, start+int64(n.seconds*1000)
-		entry := journal.Node{ID: n.id, ResourceType: n.kind, Status: n.status, Start: start, End: end[n.id], Seconds: n.seconds, Message: n.message, Rows: int64(n.seconds * 1000)}
+		entry := journal.Node{ID: n.id, ResourceType: n.kind, Status: n.status, Start: start, End: end[n.id], Seconds: n.seconds, Message: n.message, Path: pathOf(n), Rows: int64(n.seconds * 1000)}
 		if skip {
 			status[n.id], end[n.id] = "skipped", ready
 			entry = journal.Node{ID: n.id, ResourceType: n.kind, Status: "skipped"}
@@ -184,6 +184,13 @@ func (r *record) play(run string, began time.Time, threads int, nodes []node) (e
 	r.files[run+"/run_results-1.json"] = []byte(`{"results":[` + strings.TrimSuffix(results.String(), ",") + `]}`)
 	r.files[run+"/log"] = []byte(log.String())
 	return time.UnixMilli(last + 900).UTC()
+}
+
+func pathOf(n node) string {
+	if n.kind == "test" {
+		return "models/marts/marts.yml"
+	}
+	return "models/marts/" + n.id[strings.LastIndex(n.id, ".")+1:] + ".sql"
 }
 
 func clockOf(ms int64) string { return time.UnixMilli(ms).UTC().Format("15:04:05") }

@@ -3,6 +3,7 @@ import cytoscape from "./vendor/cytoscape.esm.min.mjs";
 import { h, chip, duration, notes, empty, problem, plural, table, tone, number, sign, sql } from "./dom.js";
 
 const large = 800; // nodes from which on edges are drawn in the way that is quickest
+const short = (label) => label.length > 27 ? `${label.slice(0, 26)}…` : label;
 const kinds = { source: "src", seed: "seed", snapshot: "snap", test: "test", unit_test: "unit", exposure: "expo", function: "fn" };
 
 export function show(place, of) {
@@ -30,10 +31,10 @@ export function show(place, of) {
   function style(many) {
     const colours = Object.fromEntries(["ok", "ok2", "warn", "bad", "off", "run", "none"].map((t) => [t, value(`fill-${t}`)]));
     const sheet = [
-      { selector: "node", style: { shape: "round-rectangle", width: data.width, height: data.height, label: "data(label)", color: value("on-fill"), "font-family": "system-ui, sans-serif", "font-size": 13, "font-weight": 500, "text-valign": "center", "text-halign": "center", "text-wrap": "ellipsis", "text-max-width": data.width - 16, "min-zoomed-font-size": 7, "border-width": 0 } },
+      { selector: "node", style: { shape: many ? "rectangle" : "round-rectangle", width: data.width, height: data.height, label: "data(label)", color: value("on-fill"), "font-family": "system-ui, sans-serif", "font-size": 13, "font-weight": 500, "text-valign": "center", "text-halign": "center", "min-zoomed-font-size": 7, "border-width": 0 } },
       ...Object.entries(colours).map(([t, c]) => ({ selector: `node.${t}`, style: { "background-color": c } })),
       { selector: "node.none", style: { color: value("text"), "border-width": 1.5, "border-color": value("line2"), "border-style": "solid" } },
-      { selector: "edge", style: many ? { "curve-style": "haystack", width: 2, "line-color": value("edge"), opacity: 0.55 } :
+      { selector: "edge", style: many ? { "curve-style": "haystack", "haystack-radius": 0, width: 3, "line-color": value("edge"), opacity: 0.6 } :
         { "curve-style": "bezier", width: 1.6, "line-color": value("edge"), "target-arrow-color": value("edge"), "target-arrow-shape": "triangle", "arrow-scale": 0.9, "source-endpoint": "90deg", "target-endpoint": "270deg" } },
       { selector: ".dim", style: { opacity: 0.14 } },
       { selector: "edge.on", style: { "line-color": value("accent"), "target-arrow-color": value("accent"), width: 3, opacity: 1, "z-index": 9 } },
@@ -60,7 +61,7 @@ export function show(place, of) {
   function render() {
     const started = performance.now();
     const show = wanted(), many = show.size > large;
-    const nodes = [...show].map((i) => { const n = data.nodes[i]; return { group: "nodes", data: { id: n.id, label: (kinds[n.type] ? `${kinds[n.type]}  ` : "") + n.name }, classes: tone(n.class), position: { x: n.x, y: n.y } }; });
+    const nodes = [...show].map((i) => { const n = data.nodes[i]; return { group: "nodes", data: { id: n.id, label: short((kinds[n.type] ? `${kinds[n.type]}  ` : "") + n.name) }, classes: tone(n.class), position: { x: n.x, y: n.y } }; });
     const edges = data.edges.filter(([a, b]) => show.has(a) && show.has(b)).map(([a, b]) => {
       const dx = data.nodes[b].x - data.nodes[a].x - data.width, dy = data.nodes[b].y - data.nodes[a].y, l = Math.hypot(dx, dy) || 1;
       const s = (0.25 * dx * dy) / l;
@@ -74,12 +75,18 @@ export function show(place, of) {
     cy.on("tap", (e) => { if (e.target === cy) choose("", false); });
     if (cy.zoom() > 1.2) { cy.zoom(1.2); cy.center(); }
     cy.ready(() => requestAnimationFrame(() => { box.dataset.nodes = nodes.length; box.dataset.ms = Math.round(performance.now() - started); }));
-    box.dataset.zoom = cy.zoom();
-    cy.on("zoom", () => { box.dataset.zoom = cy.zoom(); });
+    const zoomed = () => { box.dataset.zoom = cy.zoom(); if (many) far(); };
+    cy.on("zoom", zoomed);
+    zoomed();
     if (chosen) mark();
   }
+  // From afar a node is less than a pixel: those that failed get a border that can be seen, and lie above the others.
+  function far() {
+    const width = cy.zoom() < 0.3 ? Math.min(150, 2.5 / cy.zoom()) : 0;
+    cy.nodes(".bad").style({ "border-width": width, "border-color": value("fill-bad"), "z-index": 5 });
+  }
   function move(to) { if (calm.matches || cy.elements().length > 2 * large) { cy.stop(); if (to.fit) cy.fit(to.fit.eles, to.fit.padding); else { cy.zoom(to.zoom); cy.center(to.center.eles); } } else cy.animate({ ...to, duration: 200 }); }
-  function zoom(by) { const to = { level: cy.zoom() * by, renderedPosition: { x: cy.width() / 2, y: cy.height() / 2 } }; cy.zoom(to); }
+  function zoom(by) { cy.zoom({ level: cy.zoom() * by, renderedPosition: { x: cy.width() / 2, y: cy.height() / 2 } }); }
   function fit() { move({ fit: { eles: cy.elements(), padding: 24 } }); }
   function mark() {
     cy.batch(() => {

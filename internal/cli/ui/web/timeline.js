@@ -74,7 +74,7 @@ export function show(place, of) {
     const x = (t) => ((t - data.start) / span) * usable + 2;
     const step = ticks(span);
     const lines = [];
-    for (let t = 0; t <= span; t += step) lines.push(svg("line", { class: "grid", x1: x(data.start + t), x2: x(data.start + t), y1: top - 6, y2: height }), svg("text", { class: "axis", x: x(data.start + t) + 3, y: 14 }, t ? duration(t) : "0"));
+    for (let t = 0; t <= span; t += step) lines.push(svg("line", { class: "grid", x1: x(data.start + t), x2: x(data.start + t), y1: top - 6, y2: height }), svg("text", { class: "axis", x: x(data.start + t) + 3, y: 14 }, t ? duration(t).replace(/ 0[sm]$/, "") : "0"));
     const marks = data.commands.slice(1).filter((c) => c.start).map((c) => svg("line", { class: "command", x1: x(c.start), x2: x(c.start), y1: 4, y2: height }, svg("title", {}, c.line)));
     const bars = data.bars.map((b, i) => {
       const left = x(b.start), w = Math.max(2, x(b.end) - left - 1), y = top + b.lane * rowHeight + (rowHeight - barHeight) / 2;
@@ -131,7 +131,7 @@ export function show(place, of) {
     const open = list.querySelector("details")?.open;
     list.replaceChildren(nodeTable());
     if (open) list.querySelector("details").open = true;
-    if (data.untimed) said.append(h("p", { class: "muted pad-x" }, `${plural(data.untimed, "node")} that dbt skipped ${data.untimed === 1 ? "is" : "are"} not in the timeline.`));
+    if (data.untimed) path.prepend(h("p", { class: "muted below" }, `${plural(data.untimed, "node")} that dbt skipped ${data.untimed === 1 ? "is" : "are"} not in the timeline.`));
   }
   update();
   return { update, leave: () => widths.disconnect() };
