@@ -19,6 +19,11 @@ if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null &&
   ! python3 -c 'import venv, ensurepip' >/dev/null 2>&1; then
   missing+=(python3 python3-venv)
 fi
+# The pages of `kubectl dbt ui` are tested in a browser. Where there is none, test/ui is skipped, and says so.
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null && [ -z "${CHROMIUM:-}" ] &&
+  ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
+  missing+=(chromium)
+fi
 if [ "${#missing[@]}" -eq 0 ]; then
   exit 0
 fi

@@ -61,7 +61,7 @@ run_level() {
 # The main module's packages, and the modules that build images and releases.
 unit() {
   local status=0
-  go list ./... | grep -vE '/test/(integration|s3|gate|oidc|e2e|bench/soak)(/|$)' | xargs go test -json || status=1
+  go list ./... | grep -vE '/test/(integration|s3|gate|oidc|ui|e2e|bench/soak)(/|$)' | xargs go test -json || status=1
   for module in hack/cluster hack/release test/monitoring; do
     go -C "$module" test -json ./... || status=1
   done
@@ -71,7 +71,7 @@ unit() {
 # The tests of the chart and of GitOps are a module of their own.
 integration() {
   local status=0
-  go test -json -count=1 ./test/integration/... ./test/s3/... ./test/gate/... ./test/oidc/... ./test/bench/soak || status=1
+  go test -json -count=1 ./test/integration/... ./test/s3/... ./test/gate/... ./test/oidc/... ./test/ui/... ./test/bench/soak || status=1
   go -C test/packaging test -json -count=1 ./... || status=1
   return "$status"
 }

@@ -55,8 +55,8 @@ var rules = map[string]rule{
 	"internal/cli/command": {
 		imports: []string{
 			"api/v1alpha1", "internal/cli/compare", "internal/cli/docsite", "internal/cli/doctor", "internal/cli/graph", "internal/cli/intent",
-			"internal/cli/kept", "internal/cli/kube", "internal/cli/view", "internal/conditions", "internal/dbt", "internal/dbt/text",
-			"internal/journal",
+			"internal/cli/kept", "internal/cli/kube", "internal/cli/ui", "internal/cli/view", "internal/conditions", "internal/dbt",
+			"internal/dbt/text", "internal/journal",
 		},
 		external: append([]string{"github.com/spf13/cobra", "k8s.io/cli-runtime/", "k8s.io/utils/clock", "sigs.k8s.io/yaml"}, objects...),
 		never:    []string{module + "internal/controller", module + "internal/runner", module + "internal/store"},
@@ -84,6 +84,15 @@ var rules = map[string]rule{
 		imports:  []string{"api/v1alpha1"},
 		external: append([]string{"k8s.io/client-go/", "sigs.k8s.io/controller-runtime/pkg/client", "k8s.io/utils/clock"}, objects...),
 		never:    []string{module + "internal/controller", module + "internal/runner"},
+	},
+	"internal/cli/ui": {
+		imports:  []string{"api/v1alpha1", "internal/cli/compare", "internal/cli/graph", "internal/cli/ui/model", "internal/dbt", "internal/journal"},
+		external: append([]string{"k8s.io/utils/clock"}, objects...),
+		never:    append([]string{module + "internal/controller", module + "internal/runner"}, clients...),
+	},
+	"internal/cli/ui/model": {
+		imports:  []string{"api/v1alpha1", "internal/cli/graph", "internal/dbt", "internal/dbt/text", "internal/journal", "internal/schedule"},
+		external: objects, never: clients, pure: true,
 	},
 	"internal/cli/view": {
 		imports: []string{"api/v1alpha1", "internal/cli/compare"}, external: objects, never: clients, pure: true,

@@ -120,7 +120,7 @@ func Root(env Env) *cobra.Command {
 		commands []*cobra.Command
 	}{
 		{"Run dbt:", []*cobra.Command{a.run(), a.retry(), a.cancel(), a.trigger(), a.backfill()}},
-		{"See what became of it:", []*cobra.Command{a.list(), a.show(), a.logs(), a.failures(), a.lineage(), a.diff(), a.docs()}},
+		{"See what became of it:", []*cobra.Command{a.list(), a.show(), a.logs(), a.failures(), a.lineage(), a.diff(), a.docs(), a.ui()}},
 		{"Help:", []*cobra.Command{a.doctor(), a.version(), options()}},
 	}
 	for _, g := range groups {

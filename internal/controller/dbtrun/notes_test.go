@@ -20,7 +20,7 @@ func TestEventsAreReadForFewAtATime(t *testing.T) {
 	const runs = 40
 	objects := []client.Object{testutil.MakeDbtProject("shop").Namespace("ns").ConfigMap("files").Concurrency(v1alpha1.ConcurrencyAllow, "").Obj()}
 	for i := range runs {
-		objects = append(objects, makeRun(fmt.Sprintf("r%d", i)).Project("shop").Obj())
+		objects = append(objects, makeRun(fmt.Sprintf("r%d", i)).Project("shop").StartTimeout(900).Obj())
 	}
 	b := newBench(t, objects...)
 	lists := 0
