@@ -55,8 +55,8 @@ var rules = map[string]rule{
 	"internal/cli/command": {
 		imports: []string{
 			"api/v1alpha1", "internal/cli/compare", "internal/cli/docsite", "internal/cli/doctor", "internal/cli/graph", "internal/cli/intent",
-			"internal/cli/kept", "internal/cli/kube", "internal/cli/view", "internal/conditions", "internal/dbt", "internal/dbt/text",
-			"internal/journal",
+			"internal/cli/kept", "internal/cli/kube", "internal/cli/mcp", "internal/cli/result", "internal/cli/view", "internal/conditions",
+			"internal/dbt/text",
 		},
 		external: append([]string{"github.com/spf13/cobra", "k8s.io/cli-runtime/", "k8s.io/utils/clock", "sigs.k8s.io/yaml"}, objects...),
 		never:    []string{module + "internal/controller", module + "internal/runner", module + "internal/store"},
@@ -84,6 +84,24 @@ var rules = map[string]rule{
 		imports:  []string{"api/v1alpha1"},
 		external: append([]string{"k8s.io/client-go/", "sigs.k8s.io/controller-runtime/pkg/client", "k8s.io/utils/clock"}, objects...),
 		never:    []string{module + "internal/controller", module + "internal/runner"},
+	},
+	"internal/cli/mcp": {
+		imports: []string{
+			"api/v1alpha1", "internal/cli/graph", "internal/cli/intent", "internal/cli/kept", "internal/cli/kube", "internal/cli/result",
+			"internal/cli/view", "internal/conditions", "internal/dbt/text",
+		},
+		external: append([]string{
+			"github.com/modelcontextprotocol/go-sdk/mcp", "github.com/google/jsonschema-go/jsonschema", "k8s.io/utils/clock",
+		}, objects...),
+		never: []string{module + "internal/controller", module + "internal/runner", module + "internal/store"},
+	},
+	"internal/cli/result": {
+		imports: []string{
+			"api/v1alpha1", "internal/cli/compare", "internal/cli/graph", "internal/cli/kept", "internal/cli/kube", "internal/cli/view",
+			"internal/dbt", "internal/journal",
+		},
+		external: objects,
+		never:    []string{module + "internal/controller", module + "internal/runner", module + "internal/store"},
 	},
 	"internal/cli/view": {
 		imports: []string{"api/v1alpha1", "internal/cli/compare"}, external: objects, never: clients, pure: true,

@@ -14,6 +14,7 @@ import (
 
 	"github.com/dbt-operator/dbt-operator/internal/cli/kept"
 	"github.com/dbt-operator/dbt-operator/internal/cli/kube"
+	"github.com/dbt-operator/dbt-operator/internal/cli/result"
 	"github.com/dbt-operator/dbt-operator/internal/cli/view"
 )
 
@@ -208,6 +209,14 @@ func (a *app) reader(ctx context.Context, c *kube.Cluster, namespace string) (*k
 		}
 	}
 	return kept.New(kept.Config{Rest: cfg, Namespace: a.operator, Token: token, Clock: a.Clock})
+}
+
+// results returns what reads the results of runs; what is not as it should be goes to stderr.
+func (a *app) results(c *kube.Cluster) result.Source {
+	return result.Source{
+		Kept: func(ctx context.Context, namespace string) (*kept.Reader, error) { return a.reader(ctx, c, namespace) },
+		Note: a.note,
+	}
 }
 
 func (a *app) style() view.Style {
