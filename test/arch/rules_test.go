@@ -54,12 +54,14 @@ var rules = map[string]rule{
 	"internal/cli": {},
 	"internal/cli/command": {
 		imports: []string{
-			"api/v1alpha1", "internal/cli/compare", "internal/cli/docsite", "internal/cli/doctor", "internal/cli/graph", "internal/cli/intent",
-			"internal/cli/kept", "internal/cli/kube", "internal/cli/mcp", "internal/cli/result", "internal/cli/view", "internal/conditions",
+			"api/v1alpha1", "internal/cli/agent", "internal/cli/compare", "internal/cli/docsite", "internal/cli/doctor", "internal/cli/graph",
+			"internal/cli/intent", "internal/cli/kept", "internal/cli/kube", "internal/cli/result", "internal/cli/view", "internal/conditions",
 			"internal/dbt/text",
 		},
-		external: append([]string{"github.com/spf13/cobra", "k8s.io/cli-runtime/", "k8s.io/utils/clock", "sigs.k8s.io/yaml"}, objects...),
-		never:    []string{module + "internal/controller", module + "internal/runner", module + "internal/store"},
+		external: append([]string{
+			"github.com/modelcontextprotocol/go-sdk/mcp", "github.com/spf13/cobra", "k8s.io/cli-runtime/", "k8s.io/utils/clock", "sigs.k8s.io/yaml",
+		}, objects...),
+		never: []string{module + "internal/controller", module + "internal/runner", module + "internal/store"},
 	},
 	"internal/cli/compare": {
 		imports: []string{"api/v1alpha1", "internal/dbt", "internal/journal"}, never: clients, pure: true,
@@ -85,15 +87,13 @@ var rules = map[string]rule{
 		external: append([]string{"k8s.io/client-go/", "sigs.k8s.io/controller-runtime/pkg/client", "k8s.io/utils/clock"}, objects...),
 		never:    []string{module + "internal/controller", module + "internal/runner"},
 	},
-	"internal/cli/mcp": {
+	"internal/cli/agent": {
 		imports: []string{
 			"api/v1alpha1", "internal/cli/graph", "internal/cli/intent", "internal/cli/kept", "internal/cli/kube", "internal/cli/result",
 			"internal/cli/view", "internal/conditions", "internal/dbt/text",
 		},
-		external: append([]string{
-			"github.com/modelcontextprotocol/go-sdk/mcp", "github.com/google/jsonschema-go/jsonschema", "k8s.io/utils/clock",
-		}, objects...),
-		never: []string{module + "internal/controller", module + "internal/runner", module + "internal/store"},
+		external: append([]string{"github.com/modelcontextprotocol/go-sdk/mcp", "k8s.io/utils/clock"}, objects...),
+		never:    []string{module + "internal/controller", module + "internal/runner", module + "internal/store"},
 	},
 	"internal/cli/result": {
 		imports: []string{

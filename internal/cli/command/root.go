@@ -122,6 +122,7 @@ func Root(env Env) *cobra.Command {
 	}{
 		{"Run dbt:", []*cobra.Command{a.run(), a.retry(), a.cancel(), a.trigger(), a.backfill()}},
 		{"See what became of it:", []*cobra.Command{a.list(), a.show(), a.logs(), a.failures(), a.lineage(), a.diff(), a.docs()}},
+		{"Let an agent do it:", []*cobra.Command{a.mcp()}},
 		{"Help:", []*cobra.Command{a.doctor(), a.version(), options()}},
 	}
 	for _, g := range groups {
