@@ -118,6 +118,10 @@ const (
 	// edit of the project does not touch the run.
 	AnnotationStartTimeout = "dbtoperator.dev/start-timeout-seconds"
 	AnnotationTTL          = "dbtoperator.dev/ttl-seconds-after-finished"
+	// AnnotationAgent names the agent through which the requester of a DbtRun asked for it, as name/version, such as
+	// "claude-code/2.1": `kubectl dbt mcp` writes it on the runs it makes. It is what the agent says of itself: whoever may
+	// create the run may write anything there, or leave it out. Who asked is spec.requestedBy.
+	AnnotationAgent = "dbtoperator.dev/agent"
 )
 
 // InlineProject stands for the project's name in the status of a run with an inline project.

@@ -54,12 +54,14 @@ var rules = map[string]rule{
 	"internal/cli": {},
 	"internal/cli/command": {
 		imports: []string{
-			"api/v1alpha1", "internal/cli/compare", "internal/cli/docsite", "internal/cli/doctor", "internal/cli/graph", "internal/cli/intent",
-			"internal/cli/kept", "internal/cli/kube", "internal/cli/ui", "internal/cli/view", "internal/conditions", "internal/dbt",
-			"internal/dbt/text", "internal/journal",
+			"api/v1alpha1", "internal/cli/agent", "internal/cli/compare", "internal/cli/docsite", "internal/cli/doctor", "internal/cli/graph",
+			"internal/cli/intent", "internal/cli/kept", "internal/cli/kube", "internal/cli/result", "internal/cli/ui", "internal/cli/view",
+			"internal/conditions", "internal/dbt", "internal/dbt/text", "internal/journal",
 		},
-		external: append([]string{"github.com/spf13/cobra", "k8s.io/cli-runtime/", "k8s.io/utils/clock", "sigs.k8s.io/yaml"}, objects...),
-		never:    []string{module + "internal/controller", module + "internal/runner", module + "internal/store"},
+		external: append([]string{
+			"github.com/modelcontextprotocol/go-sdk/mcp", "github.com/spf13/cobra", "k8s.io/cli-runtime/", "k8s.io/utils/clock", "sigs.k8s.io/yaml",
+		}, objects...),
+		never: []string{module + "internal/controller", module + "internal/runner", module + "internal/store"},
 	},
 	"internal/cli/compare": {
 		imports: []string{"api/v1alpha1", "internal/dbt", "internal/journal"}, never: clients, pure: true,
@@ -93,6 +95,22 @@ var rules = map[string]rule{
 	"internal/cli/ui/model": {
 		imports:  []string{"api/v1alpha1", "internal/cli/graph", "internal/dbt", "internal/dbt/text", "internal/journal", "internal/schedule"},
 		external: objects, never: clients, pure: true,
+	},
+	"internal/cli/agent": {
+		imports: []string{
+			"api/v1alpha1", "internal/cli/graph", "internal/cli/intent", "internal/cli/kept", "internal/cli/kube", "internal/cli/result",
+			"internal/cli/view", "internal/conditions", "internal/dbt/text",
+		},
+		external: append([]string{"github.com/modelcontextprotocol/go-sdk/mcp", "k8s.io/utils/clock"}, objects...),
+		never:    []string{module + "internal/controller", module + "internal/runner", module + "internal/store"},
+	},
+	"internal/cli/result": {
+		imports: []string{
+			"api/v1alpha1", "internal/cli/compare", "internal/cli/graph", "internal/cli/kept", "internal/cli/kube", "internal/cli/view",
+			"internal/dbt", "internal/journal",
+		},
+		external: objects,
+		never:    []string{module + "internal/controller", module + "internal/runner", module + "internal/store"},
 	},
 	"internal/cli/view": {
 		imports: []string{"api/v1alpha1", "internal/cli/compare"}, external: objects, never: clients, pure: true,

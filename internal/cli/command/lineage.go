@@ -1,20 +1,11 @@
 package command
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"slices"
-	"strings"
-
 	"github.com/spf13/cobra"
 
-	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/cli/graph"
 	"github.com/dbt-operator/dbt-operator/internal/cli/kube"
 )
-
-func compareStrings(a, b string) int { return strings.Compare(a, b) }
 
 // Formats of lineage.
 const (
@@ -49,7 +40,7 @@ func (a *app) lineage() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			g, err := a.graphOf(c.Context(), cluster, run, whole, tests)
+			g, err := a.results(cluster).Lineage(c.Context(), run, whole, tests)
 			if err != nil {
 				return err
 			}
@@ -66,38 +57,6 @@ func (a *app) lineage() *cobra.Command {
 	c.Flags().BoolVar(&tests, "tests", false, "With data tests and unit tests, which the run's status does not have.")
 	fixed(c, "output", asTree, asDot, asMermaid, asJSON)
 	return c
-}
-
-// graphOf returns the graph of a run. What must be read from what is kept is an error if it cannot; what had better be, a
-// note.
-func (a *app) graphOf(ctx context.Context, cluster *kube.Cluster, run *v1alpha1.DbtRun, whole, tests bool) (graph.Graph, error) {
-	g := graph.OfStatus(run.Status.Lineage)
-	stored := slices.ContainsFunc(run.Status.Artifacts, func(f v1alpha1.Artifact) bool { return f.Name == lineageFile })
-	if !whole && !tests && (len(g.Nodes) > 0 && !g.Truncated || !stored) {
-		if len(g.Nodes) == 0 {
-			return g, fmt.Errorf("DbtRun %q has no lineage: dbt wrote no manifest, or it has not ended yet (%s)", run.Name, run.Status.Phase)
-		}
-		return g, nil
-	}
-	all, err := a.wholeGraph(ctx, cluster, run, tests)
-	if err != nil && !whole && !tests && len(g.Nodes) > 0 {
-		a.note("shown is as much of the lineage as the run's status holds: %s", err)
-		return g, nil
-	}
-	return all, err
-}
-
-func (a *app) wholeGraph(ctx context.Context, cluster *kube.Cluster, run *v1alpha1.DbtRun, tests bool) (graph.Graph, error) {
-	r, err := a.reader(ctx, cluster, run.Namespace)
-	if err != nil {
-		return graph.Graph{}, err
-	}
-	in, err := r.Artifact(ctx, key(run.Namespace, run.Name), lineageFile)
-	if err != nil {
-		return graph.Graph{}, err
-	}
-	g, err := graph.Read(in, tests)
-	return g, errors.Join(err, in.Close())
 }
 
 func (a *app) sayGraph(g graph.Graph, format string) error {

@@ -6,16 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	corev1 "k8s.io/api/core/v1"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/cli/kept"
 	"github.com/dbt-operator/dbt-operator/internal/cli/kube"
+	"github.com/dbt-operator/dbt-operator/internal/cli/result"
 	"github.com/dbt-operator/dbt-operator/internal/cli/view"
 	"github.com/dbt-operator/dbt-operator/internal/dbt/text"
 )
@@ -65,50 +64,15 @@ type logReader struct {
 
 // all prints all that there is now.
 func (l *logReader) all(ctx context.Context) error {
-	pods, err := l.readable(ctx)
-	if err == nil && len(pods) > 0 && l.everyAttempt(pods) {
-		for i := range pods {
-			if err := l.pod(ctx, pods[i].Name, false); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if storeErr := l.kept(ctx); storeErr != nil {
-		return l.tail(errors.Join(err, storeErr))
-	}
-	return nil
-}
-
-// readable returns the pods that have a log and are wanted.
-func (l *logReader) readable(ctx context.Context) ([]corev1.Pod, error) {
-	pods, err := l.cluster.Pods(ctx, l.run)
-	return slices.DeleteFunc(pods, func(p corev1.Pod) bool {
-		return !kube.Started(&p) || l.attempt != "" && p.Name != l.attempt
-	}), err
-}
-
-// everyAttempt reports whether the pods are all that the run has had.
-func (l *logReader) everyAttempt(pods []corev1.Pod) bool {
-	return l.attempt != "" || !slices.ContainsFunc(l.run.Status.Attempts, func(a v1alpha1.Attempt) bool {
-		return !slices.ContainsFunc(pods, func(p corev1.Pod) bool { return p.Name == a.Pod })
-	})
-}
-
-func (l *logReader) pod(ctx context.Context, name string, follow bool) error {
-	in, err := l.cluster.PodLog(ctx, l.run.Namespace, name, follow)
+	in, err := l.results(l.cluster).Log(ctx, l.cluster, l.run, l.attempt)
 	if err != nil {
-		return err
+		return l.tail(err)
 	}
 	return l.copy(in)
 }
 
-func (l *logReader) kept(ctx context.Context) error {
-	r, err := l.reader(ctx, l.cluster, l.run.Namespace)
-	if err != nil {
-		return err
-	}
-	in, err := r.Log(ctx, key(l.run.Namespace, l.run.Name), l.attempt)
+func (l *logReader) pod(ctx context.Context, name string, follow bool) error {
+	in, err := l.cluster.PodLog(ctx, l.run.Namespace, name, follow)
 	if err != nil {
 		return err
 	}
@@ -155,7 +119,7 @@ const look = time.Second
 func (l *logReader) followAll(ctx context.Context) error {
 	seen, said := map[string]bool{}, ""
 	for {
-		pods, err := l.readable(ctx)
+		pods, err := result.Pods(ctx, l.cluster, l.run, "")
 		var cannot *kube.Explained
 		if errors.As(err, &cannot) {
 			l.note("%s; following what the operator keeps instead", cannot)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/dbt-operator/dbt-operator/internal/cli/kept"
 	"github.com/dbt-operator/dbt-operator/internal/cli/kube"
+	"github.com/dbt-operator/dbt-operator/internal/cli/result"
 	"github.com/dbt-operator/dbt-operator/internal/cli/view"
 )
 
@@ -121,6 +122,7 @@ func Root(env Env) *cobra.Command {
 	}{
 		{"Run dbt:", []*cobra.Command{a.run(), a.retry(), a.cancel(), a.trigger(), a.backfill()}},
 		{"See what became of it:", []*cobra.Command{a.list(), a.show(), a.logs(), a.failures(), a.lineage(), a.diff(), a.docs(), a.ui()}},
+		{"Let an agent do it:", []*cobra.Command{a.mcp()}},
 		{"Help:", []*cobra.Command{a.doctor(), a.version(), options()}},
 	}
 	for _, g := range groups {
@@ -208,6 +210,14 @@ func (a *app) reader(ctx context.Context, c *kube.Cluster, namespace string) (*k
 		}
 	}
 	return kept.New(kept.Config{Rest: cfg, Namespace: a.operator, Token: token, Clock: a.Clock})
+}
+
+// results returns what reads the results of runs; what is not as it should be goes to stderr.
+func (a *app) results(c *kube.Cluster) result.Source {
+	return result.Source{
+		Kept: func(ctx context.Context, namespace string) (*kept.Reader, error) { return a.reader(ctx, c, namespace) },
+		Note: a.note,
+	}
 }
 
 func (a *app) style() view.Style {

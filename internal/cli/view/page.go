@@ -111,18 +111,23 @@ func requesterLine(run *v1alpha1.DbtRun) string {
 }
 
 func triggerLine(run *v1alpha1.DbtRun) string {
-	t := run.Spec.Trigger
-	if t == nil {
-		return ""
+	var parts []string
+	if t := run.Spec.Trigger; t != nil {
+		part := string(t.Type)
+		if t.ScheduleRef != nil {
+			part += " of DbtSchedule " + t.ScheduleRef.Name
+		}
+		parts = append(parts, part)
+		if t.ScheduledTime != nil {
+			parts = append(parts, "tick "+t.ScheduledTime.UTC().Format(time.RFC3339))
+		}
 	}
-	line := string(t.Type)
-	if t.ScheduleRef != nil {
-		line += " of DbtSchedule " + t.ScheduleRef.Name
+	if agent := run.Annotations[v1alpha1.AnnotationAgent]; agent != "" {
+		// Anybody can have written it: quoted, it is what it seems on a terminal.
+		const most = 150
+		parts = append(parts, "through agent "+strconv.QuoteToGraphic(agent[:min(len(agent), most)]))
 	}
-	if t.ScheduledTime != nil {
-		line += ", tick " + t.ScheduledTime.UTC().Format(time.RFC3339)
-	}
-	return line
+	return strings.Join(parts, ", ")
 }
 
 func stamp(at metav1.Time, now time.Time) string {
