@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -39,6 +41,16 @@ func TestEventsAreReadForFewAtATime(t *testing.T) {
 		}
 	}
 	each(func(name string) { b.pass(name); b.pass(name) })
+	var jobs batchv1.JobList
+	if err := b.client.List(t.Context(), &jobs); err != nil || len(jobs.Items) != runs {
+		t.Fatalf("%d Jobs, want %d (error %v)", len(jobs.Items), runs, err)
+	}
+	for i := range jobs.Items {
+		jobs.Items[i].Status.StartTime = &metav1.Time{Time: start}
+		if err := b.client.Status().Update(t.Context(), &jobs.Items[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
 	b.clock.SetTime(start.Add(time.Minute))
 	each(func(name string) {
 		before, _ := b.pass(name)
