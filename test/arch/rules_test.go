@@ -52,6 +52,14 @@ var rules = map[string]rule{
 	},
 
 	"internal/cli": {},
+	"internal/cli/agent": {
+		imports: []string{
+			"api/v1alpha1", "internal/cli/graph", "internal/cli/intent", "internal/cli/kept", "internal/cli/kube", "internal/cli/result",
+			"internal/cli/view", "internal/conditions", "internal/dbt/text",
+		},
+		external: append([]string{"github.com/modelcontextprotocol/go-sdk/mcp", "k8s.io/utils/clock"}, objects...),
+		never:    []string{module + "internal/controller", module + "internal/runner", module + "internal/store"},
+	},
 	"internal/cli/command": {
 		imports: []string{
 			"api/v1alpha1", "internal/cli/agent", "internal/cli/compare", "internal/cli/docsite", "internal/cli/doctor", "internal/cli/graph",
@@ -86,14 +94,6 @@ var rules = map[string]rule{
 		imports:  []string{"api/v1alpha1"},
 		external: append([]string{"k8s.io/client-go/", "sigs.k8s.io/controller-runtime/pkg/client", "k8s.io/utils/clock"}, objects...),
 		never:    []string{module + "internal/controller", module + "internal/runner"},
-	},
-	"internal/cli/agent": {
-		imports: []string{
-			"api/v1alpha1", "internal/cli/graph", "internal/cli/intent", "internal/cli/kept", "internal/cli/kube", "internal/cli/result",
-			"internal/cli/view", "internal/conditions", "internal/dbt/text",
-		},
-		external: append([]string{"github.com/modelcontextprotocol/go-sdk/mcp", "k8s.io/utils/clock"}, objects...),
-		never:    []string{module + "internal/controller", module + "internal/runner", module + "internal/store"},
 	},
 	"internal/cli/result": {
 		imports: []string{
