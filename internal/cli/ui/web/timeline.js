@@ -122,7 +122,8 @@ export function show(place, of) {
     chosen = id ? data.bars.findIndex((b) => b.id === id) : -1;
     said.replaceChildren(notes(data.notes) || "");
     if (!data.bars.length) {
-      place.replaceChildren(said, empty(of.page.phase === "Running" ? "No node has begun yet." : "No times of nodes are known.", (data.notes || []).length ? "" : "dbt ran no node, or what it said is not kept."));
+      place.replaceChildren(said, empty(of.page.phase === "Running" ? "No node has begun yet." : "No times of nodes are known.", (data.notes || []).length ? "" : "dbt ran no node, or what it said is not kept."),
+        of.page.slowest ? h("section", { class: "card pad", "aria-labelledby": "s-h" }, h("h2", { id: "s-h" }, "The slowest nodes"), table("The slowest nodes", ["Node", "Duration"], of.page.slowest, (n) => [n.id, duration(Number(n.seconds) * 1000)])) : "");
       return;
     }
     if (!gantt.isConnected) { place.replaceChildren(said, gantt, path, list); widths.observe(scroll); }
