@@ -102,10 +102,10 @@ export function show(place, of) {
     return h("section", { class: "card pad", "aria-labelledby": "p-h" },
       h("h2", { id: "p-h" }, "Critical path"),
       h("p", { class: "muted" }, `${plural(data.path.length, "node")} took ${duration(data.pathSeconds * 1000)} of ${duration(whole)} (${Math.round((100000 * data.pathSeconds) / whole)}%). Making one of these faster makes the run faster.`),
-      h("ol", { class: "path" }, data.path.map((s) => {
+      h("ol", { class: "path" }, data.path.map((s, i) => {
         const b = data.bars[s.bar];
         return h("li", {}, h("button", { type: "button", class: "plain", onclick: () => { choose(s.bar); scroll.focus(); } }, b.name), " ", h("span", { class: "muted" }, b.type), " ",
-          h("span", { class: "num" }, duration(b.end - b.start)), s.wait > 1000 ? h("span", { class: "warn-text" }, ` waited ${duration(s.wait)} for a free thread`) : null, b.class === "success" ? null : [" ", chip(b.class, b.status)]);
+          h("span", { class: "num" }, duration(b.end - b.start)), s.wait > 1000 ? h("span", { class: "warn-text" }, ` waited ${duration(s.wait)} for ${i && data.bars[data.path[i - 1].bar].command !== b.command ? "its command to begin" : "a free thread"}`) : null, b.class === "success" ? null : [" ", chip(b.class, b.status)]);
       })));
   }
   function nodeTable() {
