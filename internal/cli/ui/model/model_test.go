@@ -57,7 +57,11 @@ func TestRowOf(t *testing.T) {
 	if got := RowOf(testutil.MakeDbtRun("new").Inline(testutil.MakeDbtProject("p").Obj()).Obj()); got.Phase != "Pending" || got.Project != "(inline)" || got.Trigger != "Manual" {
 		t.Errorf("a run that the operator has not seen: %+v", got)
 	}
+	run.Status.Slowest = []v1alpha1.NodeDuration{{UniqueID: "model.shop.a", Seconds: "12.345"}}
 	page := PageOf(run)
+	if diff := cmp.Diff([]Slow{{"model.shop.a", "12.345"}}, page.Slowest); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 	if diff := cmp.Diff([]Count{{ClassSuccess, 3}, {ClassError, 2}, {ClassSkipped, 1}}, page.Results); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

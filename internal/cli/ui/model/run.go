@@ -49,6 +49,8 @@ type Page struct {
 	KeptMessage string       `json:"keptMessage,omitempty"`
 	Artifacts   []Artifact   `json:"artifacts,omitempty"`
 	Steps       []CommandRow `json:"steps,omitempty"`
+	// Slowest are the nodes that took longest: what there is of a timeline where the journal cannot be read.
+	Slowest []Slow `json:"slowest,omitempty"`
 }
 
 // Count is how many nodes came to a class of results.
@@ -79,6 +81,12 @@ type CommandRow struct {
 	End      int64  `json:"end,omitempty"`
 	ExitCode *int32 `json:"exitCode,omitempty"`
 	Note     string `json:"note,omitempty"`
+}
+
+// Slow is a node that took long. Seconds are as the API has them, such as "12.345".
+type Slow struct {
+	ID      string `json:"id"`
+	Seconds string `json:"seconds"`
 }
 
 // RowOf returns a run as a row.
@@ -149,6 +157,9 @@ func PageOf(run *v1alpha1.DbtRun) Page {
 	}
 	for _, a := range run.Status.Attempts {
 		p.Attempts = append(p.Attempts, Attempt{a.Pod, a.Node, milli(a.StartTime), milli(a.EndTime), a.Reason})
+	}
+	for _, n := range run.Status.Slowest {
+		p.Slowest = append(p.Slowest, Slow{n.UniqueID, n.Seconds})
 	}
 	for _, c := range run.Status.Commands {
 		p.Steps = append(p.Steps, CommandRow{c.Command, milli(c.StartTime), milli(c.EndTime), c.ExitCode, c.Note})

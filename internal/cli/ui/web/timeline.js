@@ -102,10 +102,10 @@ export function show(place, of) {
     return h("section", { class: "card pad", "aria-labelledby": "p-h" },
       h("h2", { id: "p-h" }, "Critical path"),
       h("p", { class: "muted" }, `${plural(data.path.length, "node")} took ${duration(data.pathSeconds * 1000)} of ${duration(whole)} (${Math.round((100000 * data.pathSeconds) / whole)}%). Making one of these faster makes the run faster.`),
-      h("ol", { class: "path" }, data.path.map((s) => {
+      h("ol", { class: "path" }, data.path.map((s, i) => {
         const b = data.bars[s.bar];
         return h("li", {}, h("button", { type: "button", class: "plain", onclick: () => { choose(s.bar); scroll.focus(); } }, b.name), " ", h("span", { class: "muted" }, b.type), " ",
-          h("span", { class: "num" }, duration(b.end - b.start)), s.wait > 1000 ? h("span", { class: "warn-text" }, ` waited ${duration(s.wait)} for a free thread`) : null, b.class === "success" ? null : [" ", chip(b.class, b.status)]);
+          h("span", { class: "num" }, duration(b.end - b.start)), s.wait > 1000 ? h("span", { class: "warn-text" }, ` waited ${duration(s.wait)} for ${i && data.bars[data.path[i - 1].bar].command !== b.command ? "its command to begin" : "a free thread"}`) : null, b.class === "success" ? null : [" ", chip(b.class, b.status)]);
       })));
   }
   function nodeTable() {
@@ -122,7 +122,8 @@ export function show(place, of) {
     chosen = id ? data.bars.findIndex((b) => b.id === id) : -1;
     said.replaceChildren(notes(data.notes) || "");
     if (!data.bars.length) {
-      place.replaceChildren(said, empty(of.page.phase === "Running" ? "No node has begun yet." : "No times of nodes are known.", (data.notes || []).length ? "" : "dbt ran no node, or what it said is not kept."));
+      place.replaceChildren(said, empty(of.page.phase === "Running" ? "No node has begun yet." : "No times of nodes are known.", (data.notes || []).length ? "" : "dbt ran no node, or what it said is not kept."),
+        of.page.slowest ? h("section", { class: "card pad", "aria-labelledby": "s-h" }, h("h2", { id: "s-h" }, "The slowest nodes"), table("The slowest nodes", ["Node", "Duration"], of.page.slowest, (n) => [n.id, duration(Number(n.seconds) * 1000)])) : "");
       return;
     }
     if (!gantt.isConnected) { place.replaceChildren(said, gantt, path, list); widths.observe(scroll); }
