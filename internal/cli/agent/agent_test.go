@@ -9,11 +9,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 
+	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/cli/graph"
 	"github.com/dbt-operator/dbt-operator/internal/cli/kube"
 	"github.com/dbt-operator/dbt-operator/internal/cli/view"
@@ -276,5 +279,25 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 	if _, err := within("limit", 101, 1, 100); err == nil || err.Error() != "limit: found 101: give 1 to 100" {
 		t.Errorf("over the bound: %v", err)
+	}
+}
+
+// Pages of runs follow the order in which they are listed: by age first, then by name.
+func TestRunKeysFollowTheList(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 25, 9, 59, 59, 0, time.UTC)
+	run := func(name string, age time.Duration) v1alpha1.DbtRun {
+		return v1alpha1.DbtRun{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name, CreationTimestamp: metav1.NewTime(at.Add(-age))}}
+	}
+	listed := []v1alpha1.DbtRun{run("z", 0), run("b", time.Second), run("c", time.Second), run("a", 24*365*30*time.Hour)}
+	var keys []string
+	for _, r := range listed {
+		keys = append(keys, runKey(r))
+		if !position.MatchString(runKey(r)) {
+			t.Errorf("%q is refused as after", runKey(r))
+		}
+	}
+	if !slices.IsSorted(keys) {
+		t.Errorf("keys are in another order than the list: %v", keys)
 	}
 }
