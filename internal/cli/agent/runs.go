@@ -207,7 +207,7 @@ func (c *call) wait(ctx context.Context, run *v1alpha1.DbtRun, most time.Duratio
 	select {
 	case <-c.Clock.After(most):
 		cancel()
-		_ = <-ended // that it was cancelled
+		<-ended //nolint:errcheck // that it was cancelled
 	case err = <-ended:
 	}
 	return <-last, err
