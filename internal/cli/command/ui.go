@@ -98,7 +98,7 @@ func (s *source) Runs(ctx context.Context, namespace string) ([]v1alpha1.DbtRun,
 }
 
 func (s *source) Schedules(ctx context.Context, namespace string) ([]v1alpha1.DbtSchedule, error) {
-	return s.cluster.SchedulesIn(ctx, namespace)
+	return s.cluster.Schedules(ctx, namespace)
 }
 
 func (s *source) Follow(ctx context.Context, namespace string, all func([]v1alpha1.DbtRun) error, changed, gone func(*v1alpha1.DbtRun) error) error {

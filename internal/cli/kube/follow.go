@@ -25,11 +25,19 @@ const (
 // Follow calls each with a DbtRun as it is now, and whenever it has changed, until each says that it is enough. A watch
 // that is cut off is begun again.
 func (c *Cluster) Follow(ctx context.Context, key types.NamespacedName, each func(*v1alpha1.DbtRun) (enough bool, err error)) error {
-	for failed := 0; ; {
-		enough, err := c.watch(ctx, key, func(run *v1alpha1.DbtRun) (bool, error) {
-			failed = 0
+	return c.goOn(ctx, func(answered func()) (bool, error) {
+		return c.watch(ctx, key, func(run *v1alpha1.DbtRun) (bool, error) {
+			answered()
 			return each(run)
 		})
+	})
+}
+
+// goOn calls once again and again, until it says that it is enough, the context ends, it fails for good, or the API server
+// does not answer so often in a row; once calls answered whenever it does.
+func (c *Cluster) goOn(ctx context.Context, once func(answered func()) (enough bool, err error)) error {
+	for failed := 0; ; {
+		enough, err := once(func() { failed = 0 })
 		if enough || ctx.Err() != nil {
 			return ctx.Err()
 		}

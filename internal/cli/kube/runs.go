@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -26,9 +25,6 @@ type Filter struct {
 	Selector string
 }
 
-// page is how many objects are asked for at a time.
-const page = 500
-
 // Run returns a DbtRun.
 func (c *Cluster) Run(ctx context.Context, key types.NamespacedName) (*v1alpha1.DbtRun, error) {
 	run := &v1alpha1.DbtRun{}
@@ -46,32 +42,28 @@ func (c *Cluster) Runs(ctx context.Context, f Filter) ([]v1alpha1.DbtRun, error)
 		return nil, err
 	}
 	var out []v1alpha1.DbtRun
-	for next := ""; ; {
-		var list v1alpha1.DbtRunList
-		if err := c.client.List(ctx, &list, append(options, client.Limit(page), client.Continue(next))...); err != nil {
-			return nil, Explain(err, onOwn("list", Runs, f.Namespace, ""))
-		}
+	err = pages(ctx, c, Runs, f.Namespace, func(list *v1alpha1.DbtRunList) {
 		for _, run := range list.Items {
 			if f.keeps(&run) {
 				typed(&run)
 				out = append(out, run)
 			}
 		}
-		if next = list.Continue; next == "" {
-			break
-		}
+	}, options...)
+	if err != nil {
+		return nil, err
 	}
 	slices.SortStableFunc(out, func(a, b v1alpha1.DbtRun) int {
 		if n := b.CreationTimestamp.Compare(a.CreationTimestamp.Time); n != 0 {
 			return n
 		}
-		return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
+		return compareKeys(&a, &b)
 	})
 	return out, nil
 }
 
 func (f Filter) options() ([]client.ListOption, error) {
-	options := []client.ListOption{client.InNamespace(f.Namespace)}
+	var options []client.ListOption
 	fields := client.MatchingFields{}
 	if f.Phase != "" {
 		fields["status.phase"] = string(f.Phase)
