@@ -70,6 +70,10 @@ type nodeState struct {
 // dbt has no word for it.
 const StatusInterrupted = "interrupted"
 
+// Failed reports whether the node did not end well, by what dbt said of it or as it was cut off. A skipped one is not among
+// them.
+func (n Node) Failed() bool { return dbt.NodeFailed(n.Status) || n.Status == StatusInterrupted }
+
 // What bounds a State's memory, whatever a journal holds. The time that an entry takes does not grow with what came
 // before it: the pod that wrote the journal is hostile.
 const (

@@ -143,7 +143,7 @@ func (r *Runner) judgeRest(b begun) error {
 		return nil
 	}
 	for _, n := range r.state.Nodes(b.index) {
-		if dbt.NodeFailed(n.Status) || n.Status == journal.StatusInterrupted {
+		if n.Failed() {
 			return &stopped{journal.DbtError, fmt.Sprintf("dbt %s ended well, but did not run %s, which was %s before", b.words[0], n.ID, n.Status)}
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -65,7 +63,7 @@ func (a *app) readNodes(ctx context.Context, cluster *kube.Cluster, sides *[2]co
 }
 
 func (a *app) docs() *cobra.Command {
-	var port int
+	var at *port
 	c := &cobra.Command{
 		Use:   "docs RUN",
 		Short: "Serve dbt's own docs site of a run, on this machine",
@@ -76,14 +74,10 @@ func (a *app) docs() *cobra.Command {
 			"# On a port of your own", "kubectl dbt docs shop-docs --port 8090"),
 		Args: cobra.ExactArgs(1), ValidArgsFunction: a.names(kube.Runs, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if port < 0 || port > 65535 {
-				return fmt.Errorf("--port: found %d: must be 1 to 65535, or 0 for one that is free", port)
-			}
-			cluster, namespace, err := a.cluster()
-			if err != nil {
+			if err := at.validate(); err != nil {
 				return err
 			}
-			run, err := cluster.Run(c.Context(), key(namespace, args[0]))
+			cluster, run, err := a.named(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -91,28 +85,27 @@ func (a *app) docs() *cobra.Command {
 			for _, artifact := range run.Status.Artifacts {
 				names = append(names, artifact.Name)
 			}
-			r, err := a.reader(c.Context(), cluster, namespace)
+			r, err := a.reader(c.Context(), cluster, run.Namespace)
 			if err != nil {
 				return err
 			}
 			site, err := docsite.New(run.Name, names, func(ctx context.Context, name string) (io.ReadCloser, error) {
-				return r.Artifact(ctx, key(namespace, run.Name), name)
+				return r.Artifact(ctx, key(run.Namespace, run.Name), name)
 			})
 			if err != nil {
 				return err
 			}
-			return a.serve(c.Context(), site, run.Name, port)
+			return a.serve(c.Context(), site, run.Name, *at)
 		},
 	}
-	c.Flags().IntVar(&port, "port", 0, "Port to serve at; 0 for one that is free.")
-	a.complete(c, "port", nil)
+	at = a.ports(c)
 	return c
 }
 
-func (a *app) serve(ctx context.Context, site *docsite.Site, run string, port int) error {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+func (a *app) serve(ctx context.Context, site *docsite.Site, run string, at port) error {
+	l, err := at.listen(ctx)
 	if err != nil {
-		return fmt.Errorf("--port: cannot listen: %w", err)
+		return err
 	}
 	if err := a.say(fmt.Sprintf("Docs of DbtRun %s: http://%s/ (stop with Ctrl-C)\n", run, l.Addr())); err != nil {
 		return err

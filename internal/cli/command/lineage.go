@@ -32,11 +32,7 @@ func (a *app) lineage() *cobra.Command {
 			if err := oneOf("--output", format, asTree, asDot, asMermaid, asJSON); err != nil {
 				return err
 			}
-			cluster, namespace, err := a.cluster()
-			if err != nil {
-				return err
-			}
-			run, err := cluster.Run(c.Context(), key(namespace, args[0]))
+			cluster, run, err := a.named(c.Context(), args[0])
 			if err != nil {
 				return err
 			}

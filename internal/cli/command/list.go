@@ -98,11 +98,7 @@ func (a *app) show() *cobra.Command {
 			"# As the API has it", "kubectl dbt show shop-x7k2p -o yaml"),
 		Args: cobra.ExactArgs(1), ValidArgsFunction: a.names(kube.Runs, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			cluster, namespace, err := a.cluster()
-			if err != nil {
-				return err
-			}
-			run, err := cluster.Run(c.Context(), key(namespace, args[0]))
+			_, run, err := a.named(c.Context(), args[0])
 			if err != nil {
 				return err
 			}

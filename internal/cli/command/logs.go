@@ -32,12 +32,8 @@ func (a *app) logs() *cobra.Command {
 			"# What one pod printed", "kubectl dbt logs shop-x7k2p --attempt shop-x7k2p-0a1b2c3d-9wk4z"),
 		Args: cobra.ExactArgs(1), ValidArgsFunction: a.names(kube.Runs, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			cluster, namespace, err := a.cluster()
-			if err != nil {
-				return err
-			}
-			l.cluster = cluster
-			if l.run, err = cluster.Run(c.Context(), key(namespace, args[0])); err != nil {
+			var err error
+			if l.cluster, l.run, err = a.named(c.Context(), args[0]); err != nil {
 				return err
 			}
 			if l.follow && !l.run.Status.Phase.Finished() {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/utils/clock"
 
+	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/cli/kept"
 	"github.com/dbt-operator/dbt-operator/internal/cli/kube"
 	"github.com/dbt-operator/dbt-operator/internal/cli/result"
@@ -195,6 +196,16 @@ func (a *app) cluster() (*kube.Cluster, string, error) {
 	cfg.QPS, cfg.Burst = -1, 0
 	c, err := kube.New(cfg, a.Clock)
 	return c, namespace, err
+}
+
+// named returns the DbtRun that is named, and the API server that it is of.
+func (a *app) named(ctx context.Context, name string) (*kube.Cluster, *v1alpha1.DbtRun, error) {
+	cluster, namespace, err := a.cluster()
+	if err != nil {
+		return nil, nil, err
+	}
+	run, err := cluster.Run(ctx, key(namespace, name))
+	return cluster, run, err
 }
 
 // reader returns what reads the collector, for runs of a namespace.

@@ -1,9 +1,12 @@
 package command
 
 import (
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/utils/ptr"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/cli/intent"
@@ -186,7 +189,7 @@ func (a *app) cancel() *cobra.Command {
 			}
 			for _, name := range args {
 				var e *exit
-				if err := a.watch(c.Context(), cluster, key(namespace, name)); err != nil && (!asExit(err, &e) || e.code != ExitCancelled) {
+				if err := a.watch(c.Context(), cluster, key(namespace, name)); err != nil && (!errors.As(err, &e) || e.code != ExitCancelled) {
 					return err
 				}
 			}
@@ -204,8 +207,7 @@ func (a *app) cancelOne(c *cobra.Command, cluster *kube.Cluster, out *change, na
 		if err != nil {
 			return err
 		}
-		run.Spec.Cancel = new(bool)
-		*run.Spec.Cancel = true
+		run.Spec.Cancel = ptr.To(true)
 		return out.say(a, run)
 	}
 	run, err := cluster.Cancel(c.Context(), key(namespace, name), out.dry == dryServer)
@@ -230,7 +232,7 @@ func (a *app) unfinished(c *cobra.Command, args []string, _ string) ([]string, c
 	}
 	var out []string
 	for i := range runs {
-		if !runs[i].Status.Phase.Finished() && !contains(args, runs[i].Name) {
+		if !runs[i].Status.Phase.Finished() && !slices.Contains(args, runs[i].Name) {
 			out = append(out, runs[i].Name)
 		}
 	}

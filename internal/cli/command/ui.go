@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"strconv"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/types"
@@ -19,7 +17,7 @@ import (
 )
 
 func (a *app) ui() *cobra.Command {
-	var port int
+	var at *port
 	var everywhere bool
 	c := &cobra.Command{
 		Use:   "ui",
@@ -31,8 +29,8 @@ func (a *app) ui() *cobra.Command {
 			"# Of all namespaces, on a port of your own", "kubectl dbt ui -A --port 8090"),
 		Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if port < 0 || port > 65535 {
-				return fmt.Errorf("--port: found %d: must be 1 to 65535, or 0 for one that is free", port)
+			if err := at.validate(); err != nil {
+				return err
 			}
 			cluster, namespace, err := a.cluster()
 			if err != nil {
@@ -41,16 +39,15 @@ func (a *app) ui() *cobra.Command {
 			if everywhere {
 				namespace = ""
 			}
-			return a.serveUI(c.Context(), cluster, namespace, port)
+			return a.serveUI(c.Context(), cluster, namespace, *at)
 		},
 	}
-	c.Flags().IntVar(&port, "port", 0, "Port to serve at; 0 for one that is free.")
 	c.Flags().BoolVarP(&everywhere, "all-namespaces", "A", false, "Of all namespaces.")
-	a.complete(c, "port", nil)
+	at = a.ports(c)
 	return c
 }
 
-func (a *app) serveUI(ctx context.Context, cluster *kube.Cluster, namespace string, port int) error {
+func (a *app) serveUI(ctx context.Context, cluster *kube.Cluster, namespace string, at port) error {
 	// What cannot be shown at all had better be said here.
 	if _, err := cluster.Runs(ctx, kube.Filter{Namespace: namespace}); err != nil {
 		return err
@@ -61,9 +58,9 @@ func (a *app) serveUI(ctx context.Context, cluster *kube.Cluster, namespace stri
 	if err != nil {
 		return err
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	l, err := at.listen(ctx)
 	if err != nil {
-		return fmt.Errorf("--port: cannot listen: %w", err)
+		return err
 	}
 	if err := a.say(fmt.Sprintf("Open %s (stop with Ctrl-C)\n", server.URL(l.Addr()))); err != nil {
 		return err

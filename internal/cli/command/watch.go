@@ -2,10 +2,8 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,10 +14,6 @@ import (
 	"github.com/dbt-operator/dbt-operator/internal/cli/view"
 	"github.com/dbt-operator/dbt-operator/internal/conditions"
 )
-
-func contains(list []string, s string) bool { return slices.Contains(list, s) }
-
-func asExit(err error, into **exit) bool { return errors.As(err, into) }
 
 // redraw is how often the time that a run has taken is brought up to date on a terminal.
 const redraw = time.Second

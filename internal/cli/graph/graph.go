@@ -28,6 +28,14 @@ type Graph struct {
 	Truncated bool `json:"truncated,omitempty"`
 }
 
+// File is the artifact of a run that has its whole lineage, and the SQL of its nodes.
+const File = "lineage.json"
+
+// Kept reports whether File of a run is kept.
+func Kept(run *v1alpha1.DbtRun) bool {
+	return slices.ContainsFunc(run.Status.Artifacts, func(a v1alpha1.Artifact) bool { return a.Name == File })
+}
+
 // OfStatus returns as much of the graph as a run's status holds.
 func OfStatus(l *v1alpha1.Lineage) Graph {
 	var g Graph

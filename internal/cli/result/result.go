@@ -21,9 +21,6 @@ import (
 	"github.com/dbt-operator/dbt-operator/internal/journal"
 )
 
-// lineageFile is the artifact that has the whole lineage, and the SQL.
-const lineageFile = "lineage.json"
-
 // Source is where results are read.
 type Source struct {
 	// Kept returns what reads the collector, for runs of a namespace.
@@ -67,7 +64,7 @@ func (s Source) Failures(ctx context.Context, run *v1alpha1.DbtRun, sql bool) []
 func failedOf(state *journal.State) []view.Failure {
 	var out []view.Failure
 	for id, n := range compare.Nodes(state) {
-		if dbt.NodeFailed(n.Status) || n.Status == journal.StatusInterrupted {
+		if n.Failed() {
 			out = append(out, view.Failure{ID: id, Type: n.ResourceType, Status: n.Status, Message: n.Message, Path: n.Path})
 		}
 	}
@@ -76,10 +73,10 @@ func failedOf(state *journal.State) []view.Failure {
 }
 
 func addSQL(ctx context.Context, r *kept.Reader, run *v1alpha1.DbtRun, to []view.Failure) error {
-	if !hasLineage(run) {
-		return fmt.Errorf("%s of the run is not kept", lineageFile)
+	if !graph.Kept(run) {
+		return fmt.Errorf("%s of the run is not kept", graph.File)
 	}
-	in, err := r.Artifact(ctx, of(run), lineageFile)
+	in, err := r.Artifact(ctx, of(run), graph.File)
 	if err != nil {
 		return err
 	}
@@ -101,7 +98,7 @@ func addSQL(ctx context.Context, r *kept.Reader, run *v1alpha1.DbtRun, to []view
 // note.
 func (s Source) Lineage(ctx context.Context, run *v1alpha1.DbtRun, whole, tests bool) (graph.Graph, error) {
 	g := graph.OfStatus(run.Status.Lineage)
-	if !whole && !tests && (len(g.Nodes) > 0 && !g.Truncated || !hasLineage(run)) {
+	if !whole && !tests && (len(g.Nodes) > 0 && !g.Truncated || !graph.Kept(run)) {
 		if len(g.Nodes) == 0 {
 			return g, fmt.Errorf("DbtRun %q has no lineage: dbt wrote no manifest, or it has not ended yet (%s)", run.Name, run.Status.Phase)
 		}
@@ -120,7 +117,7 @@ func (s Source) wholeLineage(ctx context.Context, run *v1alpha1.DbtRun, tests bo
 	if err != nil {
 		return graph.Graph{}, err
 	}
-	in, err := r.Artifact(ctx, of(run), lineageFile)
+	in, err := r.Artifact(ctx, of(run), graph.File)
 	if err != nil {
 		return graph.Graph{}, err
 	}
@@ -196,10 +193,6 @@ func (r *inTurn) Close() error {
 		return nil
 	}
 	return r.now.Close()
-}
-
-func hasLineage(run *v1alpha1.DbtRun) bool {
-	return slices.ContainsFunc(run.Status.Artifacts, func(a v1alpha1.Artifact) bool { return a.Name == lineageFile })
 }
 
 func of(run *v1alpha1.DbtRun) types.NamespacedName {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -17,9 +16,6 @@ import (
 	"github.com/dbt-operator/dbt-operator/internal/dbt"
 	"github.com/dbt-operator/dbt-operator/internal/journal"
 )
-
-// lineageFile is the artifact that has the whole lineage, and the SQL.
-const lineageFile = "lineage.json"
 
 // resultsFile are the artifacts that say on which thread a node ran.
 var resultsFile = regexp.MustCompile(`^run_results-\d+\.json$`)
@@ -110,16 +106,16 @@ func (s *Server) threads(ctx context.Context, of types.NamespacedName, name stri
 // graph returns a run's lineage: the whole if it is kept, else as much as the status has; with why it is not the whole.
 func (s *Server) graph(ctx context.Context, run *v1alpha1.DbtRun, tests bool) (graph.Graph, error) {
 	g := graph.OfStatus(run.Status.Lineage)
-	stored := slices.ContainsFunc(run.Status.Artifacts, func(a v1alpha1.Artifact) bool { return a.Name == lineageFile })
+	stored := graph.Kept(run)
 	switch {
 	case !tests && len(g.Nodes) > 0 && !g.Truncated:
 		return g, nil
 	case !stored && run.Status.Phase.Finished():
-		return g, fmt.Errorf("%s of the run is not kept", lineageFile)
+		return g, fmt.Errorf("%s of the run is not kept", graph.File)
 	case !stored:
-		return g, fmt.Errorf("the run has not sent %s yet", lineageFile)
+		return g, fmt.Errorf("the run has not sent %s yet", graph.File)
 	}
-	in, err := s.Source.Artifact(ctx, types.NamespacedName{Namespace: run.Namespace, Name: run.Name}, lineageFile)
+	in, err := s.Source.Artifact(ctx, types.NamespacedName{Namespace: run.Namespace, Name: run.Name}, graph.File)
 	if err != nil {
 		return g, err
 	}
@@ -209,7 +205,7 @@ func (s *Server) code(r *http.Request) (any, error) {
 }
 
 func (s *Server) eachCode(ctx context.Context, of types.NamespacedName, each func(id string, c model.Code)) error {
-	in, err := s.Source.Artifact(ctx, of, lineageFile)
+	in, err := s.Source.Artifact(ctx, of, graph.File)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ const maxFailures = 500
 func FailuresOf(run *v1alpha1.DbtRun, nodes map[string]journal.Node) Failures {
 	f := Failures{Nodes: []Failure{}}
 	for _, n := range nodes {
-		if dbt.NodeFailed(n.Status) || n.Status == journal.StatusInterrupted {
+		if n.Failed() {
 			f.Nodes = append(f.Nodes, failureOf(n.ID, n.ResourceType, n.Status, n.Message, n.Path))
 		}
 	}
