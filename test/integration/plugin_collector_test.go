@@ -3,23 +3,16 @@ package integration
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"testing"
 
-	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -28,28 +21,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
-	"github.com/dbt-operator/dbt-operator/internal/collector"
 	"github.com/dbt-operator/dbt-operator/internal/collector/live"
 	"github.com/dbt-operator/dbt-operator/internal/journal"
-	"github.com/dbt-operator/dbt-operator/internal/metrics"
 	"github.com/dbt-operator/dbt-operator/internal/store"
+	"github.com/dbt-operator/dbt-operator/internal/testutil/proxied"
 )
-
-// reachable returns an address of this machine that the API server's proxy takes: it refuses loopback ones.
-func reachable(t *testing.T) string {
-	t.Helper()
-	addresses, err := net.InterfaceAddrs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, a := range addresses {
-		if ip, ok := a.(*net.IPNet); ok && ip.IP.To4() != nil && ip.IP.IsGlobalUnicast() {
-			return ip.IP.String()
-		}
-	}
-	t.Skip("NOT TESTED: this machine has no address beside its loopback ones, to which the API server does not proxy")
-	return ""
-}
 
 // shelf is a collector with what it keeps, behind a Service in a namespace of its own.
 type shelf struct {
@@ -61,7 +37,6 @@ type shelf struct {
 // newShelf starts a collector with the operator's rights.
 func newShelf(x *team) *shelf {
 	x.Helper()
-	at := reachable(x.T)
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "plugin-collector-"}}
 	x.ok("namespace", x.admin.Create(x.Context(), ns))
 	direct, err := client.New(operator, client.Options{Scheme: scheme})
@@ -72,57 +47,8 @@ func newShelf(x *team) *shelf {
 	pages := httptest.NewTLSServer(http.NotFoundHandler())
 	serving := pages.TLS.Certificates[0]
 	pages.Close()
-	elected := make(chan struct{})
-	close(elected)
-	served, err := collector.New(collector.Config{
-		Clock: clock.RealClock{}, Store: kept, Cache: direct, Direct: direct, Reviews: direct, Elected: elected, Log: logr.Discard(),
-		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &serving, nil },
-		Metrics:     metrics.NewCollector(prometheus.NewRegistry()),
-	})
-	x.ok("collector", err)
-	listener, err := (&net.ListenConfig{}).Listen(x.Context(), "tcp", net.JoinHostPort(at, "0"))
-	x.ok("listen", err)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- served.Serve(ctx, listener) }()
-	x.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			x.Errorf("the collector: %v", err)
-		}
-	})
-	address, _ := listener.Addr().(*net.TCPAddr)
-	s := &shelf{team: x, namespace: ns.Name, store: kept}
-	s.publish(address)
-	return s
-}
-
-// publish makes the Service collector lead to an address.
-func (s *shelf) publish(at *net.TCPAddr) {
-	s.Helper()
-	service := &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "collector"},
-		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "https", Port: 9443}}},
-	}
-	slice := &discoveryv1.EndpointSlice{
-		ObjectMeta:  metav1.ObjectMeta{Namespace: s.namespace, Name: "collector", Labels: map[string]string{discoveryv1.LabelServiceName: "collector"}},
-		AddressType: discoveryv1.AddressTypeIPv4,
-		Endpoints: []discoveryv1.Endpoint{{
-			Addresses: []string{at.IP.String()}, Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true)},
-			TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: s.namespace, Name: "manager"},
-		}},
-		Ports: []discoveryv1.EndpointPort{{Name: ptr.To("https"), Port: ptr.To(int32(at.Port)), Protocol: ptr.To(corev1.ProtocolTCP)}}, //nolint:gosec // a port
-	}
-	// The API server proxies to addresses of pods alone.
-	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "manager"},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "manager", Image: "x"}}},
-	}
-	for _, o := range []client.Object{service, pod, slice} {
-		s.ok("publishing the collector", s.admin.Create(s.Context(), o))
-	}
-	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, PodIP: at.IP.String(), PodIPs: []corev1.PodIP{{IP: at.IP.String()}}}
-	s.ok("the manager's address", s.admin.Status().Update(s.Context(), pod))
+	proxied.Collector{Operator: direct, Admin: x.admin, Namespace: ns.Name, Store: kept, Serving: serving}.Serve(x.T)
+	return &shelf{team: x, namespace: ns.Name, store: kept}
 }
 
 // keep lets a pod of a run have reported entries, a log and artifacts.
