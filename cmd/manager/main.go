@@ -141,18 +141,19 @@ func run() error {
 		goruntime.SetMutexProfileFraction(mutexSamples)
 	}
 	ctx := ctrl.SetupSignalHandler()
-	mgr, err := newManager(ctx, o)
+	scope := o.scope()
+	mgr, err := newManager(ctx, o, scope)
 	if err != nil {
 		return err
 	}
-	ctrl.Log.Info("starting", "version", version, "namespaces", o.namespaceList(), "shard", o.selector, "runnerDelivery", o.delivery)
+	ctrl.Log.Info("starting", "version", version, "namespaces", scope.Namespaces, "shard", o.selector, "runnerDelivery", o.delivery)
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("running the manager: %w", err)
 	}
 	return nil
 }
 
-func newManager(ctx context.Context, o options) (manager.Manager, error) {
+func newManager(ctx context.Context, o options, scope controller.Scope) (manager.Manager, error) {
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return nil, fmt.Errorf("finding the API server: %w", err)
@@ -168,21 +169,21 @@ func newManager(ctx context.Context, o options) (manager.Manager, error) {
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
 	mgr, err := ctrl.NewManager(config, manager.Options{
 		Scheme: scheme,
-		Cache:  controller.CacheOptions(o.scope()),
+		Cache:  controller.CacheOptions(scope),
 		Metrics: metricsserver.Options{
 			BindAddress: o.metricsAddress, SecureServing: true, FilterProvider: filters.WithAuthenticationAndAuthorization,
 		},
 		HealthProbeBindAddress:        o.probeAddress,
 		PprofBindAddress:              o.pprofAddress,
 		LeaderElection:                o.leaderElect,
-		LeaderElectionID:              o.scope().Shard.Name("dbt-operator"),
+		LeaderElectionID:              scope.Shard.Name("dbt-operator"),
 		LeaderElectionReleaseOnCancel: true,
 		GracefulShutdownTimeout:       &o.gracePeriod,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
-	if err := addControllers(ctx, mgr, o); err != nil {
+	if err := addControllers(ctx, mgr, o, scope); err != nil {
 		return nil, err
 	}
 	if err := mgr.Add(tidy{mgr.GetCache()}); err != nil {
@@ -197,7 +198,7 @@ func newManager(ctx context.Context, o options) (manager.Manager, error) {
 	return mgr, nil
 }
 
-func addControllers(ctx context.Context, mgr manager.Manager, o options) error {
+func addControllers(ctx context.Context, mgr manager.Manager, o options, scope controller.Scope) error {
 	clk := clock.RealClock{}
 	runmetrics.NewBuild(metrics.Registry, version)
 	// The collector wakes the controller, which reads from the collector.
@@ -206,20 +207,20 @@ func addControllers(ctx context.Context, mgr manager.Manager, o options) error {
 	if err != nil {
 		return err
 	}
-	results, err := addCollector(ctx, mgr, o.collector, kept, o.namespaceList(), func(run types.NamespacedName) { runs.Wake(run) })
+	results, err := addCollector(ctx, mgr, o.collector, kept, scope.Namespaces, func(run types.NamespacedName) { runs.Wake(run) })
 	if err != nil {
 		return err
 	}
 	runs = dbtrun.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"),
 		runmetrics.NewRuns(metrics.Registry, clk.Now),
-		runjob.Options{OperatorImage: o.runnerImage, Delivery: runjob.Delivery(o.delivery)}, results, o.scope().Shard)
+		runjob.Options{OperatorImage: o.runnerImage, Delivery: runjob.Delivery(o.delivery)}, results, scope.Shard)
 	if err := runs.SetupWithManager(ctx, mgr, o.workers); err != nil {
 		return fmt.Errorf("setting up the DbtRun controller: %w", err)
 	}
 	if err := addLineage(mgr, o.lineage, kept); err != nil {
 		return err
 	}
-	if err := dbtproject.New(clk, mgr.GetClient()).SetupWithManager(mgr, o.scope().Shard); err != nil {
+	if err := dbtproject.New(clk, mgr.GetClient()).SetupWithManager(mgr, scope.Shard); err != nil {
 		return fmt.Errorf("setting up the DbtProject controller: %w", err)
 	}
 	schedules := dbtschedule.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"), runmetrics.NewSchedules(metrics.Registry, clk.Now))

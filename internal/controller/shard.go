@@ -13,10 +13,7 @@ import (
 
 // Shard is the part of all objects that one manager works on, where several divide them by v1alpha1.LabelShard. The zero
 // value is all of them.
-type Shard struct {
-	selector labels.Selector
-	text     string
-}
+type Shard struct{ selector labels.Selector }
 
 // ParseShard reads a label selector, as kubectl's -l has it, by v1alpha1.LabelShard alone: that label is handed on to Jobs
 // and pods, and the admission policies keep it as it is. Empty means everything.
@@ -34,14 +31,11 @@ func ParseShard(selector string) (Shard, error) {
 			return Shard{}, fmt.Errorf("%q selects by the label %s: must be by %s alone, such as %s=a or !%s", selector, r.Key(), v1alpha1.LabelShard, v1alpha1.LabelShard, v1alpha1.LabelShard)
 		}
 	}
-	return Shard{selector: parsed, text: parsed.String()}, nil
+	return Shard{parsed}, nil
 }
 
 // All reports whether there is only this shard.
 func (s Shard) All() bool { return s.selector == nil }
-
-// String returns the selector, "" for everything.
-func (s Shard) String() string { return s.text }
 
 // Selector returns the selector; that of the zero value matches everything.
 func (s Shard) Selector() labels.Selector {
@@ -61,6 +55,6 @@ func (s Shard) Name(base string) string {
 	if s.All() {
 		return base
 	}
-	sum := sha256.Sum256([]byte(s.text))
+	sum := sha256.Sum256([]byte(s.selector.String()))
 	return base + "-" + hex.EncodeToString(sum[:4])
 }

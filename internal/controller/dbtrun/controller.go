@@ -74,8 +74,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, wor
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("dbtrun").
 		For(&v1alpha1.DbtRun{}).
-		Watches(&v1alpha1.DbtRun{}, r.onDeleted()).
-		Watches(&v1alpha1.DbtRun{}, unfinishedFirst{}).
+		Watches(&v1alpha1.DbtRun{}, unfinishedFirst{r.onDeleted()}).
 		Watches(&batchv1.Job{}, r.onJob()).
 		Watches(&corev1.Pod{}, r.onPod()).
 		Watches(&v1alpha1.DbtProject{}, handler.EnqueueRequestsFromMapFunc(r.waitingForProject)).

@@ -44,7 +44,7 @@ func (r *Reconciler) onPod() handler.Funcs {
 }
 
 // unfinishedFirst has runs that are not over looked at before all others when the manager starts: the rest of the first
-// list waits at low priority.
+// list waits at low priority. What becomes of them later is as its Funcs say.
 type unfinishedFirst struct{ handler.Funcs }
 
 // Create enqueues a run that is not over. handler.Funcs would lower the priority.

@@ -2,6 +2,7 @@ package plane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -19,23 +20,26 @@ const controllers = "job-controller,garbage-collector-controller"
 // requests is how many requests a second Kubernetes' own controllers may make: none of them is to be the limit.
 const requests = "10000"
 
-// Nodes is what carries out pods on paper: Kubernetes' Job controller, garbage collector and scheduler, and kwok, which plays
-// kubelet on nodes that are not there. A pod starts at once and succeeds at once.
-type Nodes struct{ processes []*Process }
-
-// Stop ends them.
-func (n *Nodes) Stop() {
-	for _, p := range n.processes {
-		p.Stop()
+// WithNodes starts a control plane that carries out pods on paper, with Shop in it: Kubernetes' Job controller, garbage
+// collector and scheduler work on it, and kwok plays kubelet on nodes that are not there. A pod starts at once and succeeds at
+// once. Stop ends all of it.
+func WithNodes(ctx context.Context, assets, kwok string) (*Plane, error) {
+	p, err := Start(assets)
+	if err != nil {
+		return nil, err
 	}
+	if err := errors.Join(p.CreateShop(ctx), p.startNodes(ctx, assets, kwok)); err != nil {
+		p.Stop()
+		return nil, err
+	}
+	return p, nil
 }
 
 // nodes is how many there are. stages.yaml says how much room each has.
 const nodes = 4
 
-// Nodes starts all that pods need. assets is the folder that Start took, kwok the binary.
-func (p *Plane) Nodes(ctx context.Context, assets, kwok string) (*Nodes, error) {
-	all := &Nodes{}
+// startNodes starts all that pods need. assets is the folder that Start took, kwok the binary.
+func (p *Plane) startNodes(ctx context.Context, assets, kwok string) error {
 	// The working directory is the repository's.
 	stages := filepath.Join("test", "bench", "plane", "stages.yaml")
 	for _, c := range []struct {
@@ -53,16 +57,11 @@ func (p *Plane) Nodes(ctx context.Context, assets, kwok string) (*Nodes, error) 
 	} {
 		process, err := p.start(c.name, c.binary, Setup{Args: c.args})
 		if err != nil {
-			all.Stop()
-			return nil, err
+			return err
 		}
-		all.processes = append(all.processes, process)
+		p.processes = append(p.processes, process)
 	}
-	if err := p.createNodes(ctx); err != nil {
-		all.Stop()
-		return nil, err
-	}
-	return all, nil
+	return p.createNodes(ctx)
 }
 
 func (p *Plane) createNodes(ctx context.Context) error {

@@ -29,6 +29,8 @@ type Plane struct {
 	env *envtest.Environment
 	// Version is the API server's.
 	Version string
+	// processes play the rest of a cluster, where pods are to be carried out.
+	processes []*Process
 }
 
 // Start starts kube-apiserver and etcd out of a folder. The working directory is the repository's.
@@ -70,8 +72,13 @@ func version(config *rest.Config) (string, error) {
 	return v.GitVersion, nil
 }
 
-// Stop ends both.
-func (p *Plane) Stop() { _ = p.env.Stop() }
+// Stop ends all of it.
+func (p *Plane) Stop() {
+	for _, each := range p.processes {
+		each.Stop()
+	}
+	_ = p.env.Stop()
+}
 
 // Namespace is where benchmarks work.
 const Namespace = "default"

@@ -119,3 +119,12 @@ func Processors() map[string]time.Duration {
 	}
 	return out
 }
+
+// ProcessorsSince returns what Processors has more than before.
+func ProcessorsSince(before map[string]time.Duration) map[string]time.Duration {
+	now := Processors()
+	for name := range now {
+		now[name] -= before[name]
+	}
+	return now
+}

@@ -1,12 +1,13 @@
 package plane
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -21,35 +22,28 @@ func (p *Plane) Requests(ctx context.Context) (byVerb map[string]float64, etcd f
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading the API server's metrics: %w", err)
 	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(b))
+	if err != nil {
+		return nil, 0, fmt.Errorf("reading the API server's metrics: %w", err)
+	}
 	byVerb = map[string]float64{}
-	lines := bufio.NewScanner(strings.NewReader(string(b)))
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		line := lines.Text()
-		name, value, ok := cutLast(line)
-		if !ok {
-			continue
-		}
-		switch {
-		case strings.HasPrefix(name, "apiserver_request_total{"):
-			_, after, _ := strings.Cut(name, `verb="`)
-			verb, _, _ := strings.Cut(after, `"`)
-			if verb != "WATCH" {
-				byVerb[verb] += value
-			}
-		case strings.HasPrefix(name, "apiserver_storage_size_bytes{"):
-			etcd = value
+	for _, m := range families["apiserver_request_total"].GetMetric() {
+		if verb := labelOf(m, "verb"); verb != "WATCH" {
+			byVerb[verb] += m.GetCounter().GetValue()
 		}
 	}
-	return byVerb, etcd, lines.Err()
+	for _, m := range families["apiserver_storage_size_bytes"].GetMetric() {
+		etcd = m.GetGauge().GetValue()
+	}
+	return byVerb, etcd, nil
 }
 
-// cutLast splits a line of Prometheus' text format into the series and its value.
-func cutLast(line string) (series string, value float64, ok bool) {
-	i := strings.LastIndexByte(line, ' ')
-	if i < 0 || strings.HasPrefix(line, "#") {
-		return "", 0, false
+func labelOf(m *dto.Metric, name string) string {
+	for _, l := range m.GetLabel() {
+		if l.GetName() == name {
+			return l.GetValue()
+		}
 	}
-	value, err := strconv.ParseFloat(line[i+1:], 64)
-	return line[:i], value, err == nil
+	return ""
 }

@@ -51,11 +51,7 @@ func measure(ctx context.Context, s scenario, n int, manager, assets string, wor
 	if err != nil {
 		return nil, err
 	}
-	spent := plane.Processors()
-	for name := range spent {
-		spent[name] -= before[name]
-	}
-	r.spent = spent
+	r.spent = plane.ProcessorsSince(before)
 	return r, nil
 }
 

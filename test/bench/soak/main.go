@@ -61,8 +61,8 @@ func tabulate(o options, found *result) *report.Report {
 	count("runs with more than one Job", found.doubled)
 	count("ends that were taken back", found.undone)
 	count("DbtRuns, Jobs and pods left when all runs were deleted", found.left)
-	t.Row(found.growth(found.lives) <= maxGrowth, "manager's resident memory before its kill: first, last", pair(found.lives), fmt.Sprintf("× %.1f", maxGrowth))
-	t.Row(found.growth(found.lastLife) <= maxGrowth, fmt.Sprintf("the last manager's, which lived %s: in its middle, at its end", o.last), pair(found.lastLife), fmt.Sprintf("× %.1f", maxGrowth))
+	t.Row(growth(found.lives) <= maxGrowth, "manager's resident memory before its kill: first, last", pair(found.lives), fmt.Sprintf("× %.1f", maxGrowth))
+	t.Row(growth(found.lastLife) <= maxGrowth, fmt.Sprintf("the last manager's, which lived %s: in its middle, at its end", o.last), pair(found.lastLife), fmt.Sprintf("× %.1f", maxGrowth))
 	r.Raw["resident before each kill, bytes"] = found.lives
 	r.Raw["resident in the last life, bytes"] = found.lastLife
 	return r

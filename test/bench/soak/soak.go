@@ -9,6 +9,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
@@ -28,7 +29,7 @@ type result struct {
 }
 
 // growth returns the last size by the first, 1 when there are not two.
-func (r *result) growth(sizes []int64) float64 {
+func growth(sizes []int64) float64 {
 	if len(sizes) < 2 {
 		return 1
 	}
@@ -39,19 +40,11 @@ func (r *result) growth(sizes []int64) float64 {
 func soak(ctx context.Context, o options) (*result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	p, err := plane.Start(o.assets)
+	p, err := plane.WithNodes(ctx, o.assets, o.kwok)
 	if err != nil {
 		return nil, err
 	}
 	defer p.Stop()
-	if err := p.CreateShop(ctx); err != nil {
-		return nil, err
-	}
-	nodes, err := p.Nodes(ctx, o.assets, o.kwok)
-	if err != nil {
-		return nil, err
-	}
-	defer nodes.Stop()
 	watched, err := watchAll(ctx, p)
 	if err != nil {
 		return nil, err
@@ -95,7 +88,7 @@ func (s *session) run(ctx context.Context) error {
 		case <-s.manager.Ended():
 			return fmt.Errorf("the manager ended by itself; its log is %s/bench-soak.log", os.TempDir())
 		}
-		if err := s.grow(began); err != nil {
+		if err := s.replace(began); err != nil {
 			return err
 		}
 		s.deleteEnded(ctx)
@@ -110,8 +103,8 @@ func (s *session) start() (err error) {
 	return err
 }
 
-// grow kills the manager when its time has come, and looks at the memory of the one that lives to the end.
-func (s *session) grow(began time.Time) error {
+// replace kills the manager when its time has come, and looks at the memory of the one that lives to the end.
+func (s *session) replace(began time.Time) error {
 	lastBegins := s.duration - s.last
 	switch age := time.Since(s.age); {
 	case time.Since(began) < lastBegins && age >= s.killEvery:
@@ -165,18 +158,16 @@ func (s *session) settle(ctx context.Context, began time.Time) error {
 	if err := s.weigh(); err != nil {
 		return err
 	}
-	deadline := time.Now().Add(patience)
-	for time.Now().Before(deadline) {
+	err := wait.PollUntilContextTimeout(ctx, time.Second, patience, true, func(ctx context.Context) (bool, error) {
+		s.deleteEnded(ctx)
 		ended, _, _, _ := s.watched.counts()
 		left, err := s.leftOver(ctx)
-		if err != nil {
-			return err
-		}
-		if s.left = left; ended == s.made && left == 0 {
-			break
-		}
-		s.deleteEnded(ctx)
-		time.Sleep(time.Second)
+		s.left = left
+		return ended == s.made && left == 0, err
+	})
+	// What is not over or still there by then is what is counted.
+	if err != nil && !wait.Interrupted(err) {
+		return err
 	}
 	s.tell(began)
 	var ended int

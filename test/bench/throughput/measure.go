@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
@@ -16,6 +15,7 @@ import (
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/runjob"
+	"github.com/dbt-operator/dbt-operator/test/bench/kit"
 	"github.com/dbt-operator/dbt-operator/test/bench/plane"
 )
 
@@ -35,19 +35,11 @@ type kind interface {
 
 // measure carries out n of a kind on a control plane of their own.
 func measure(ctx context.Context, o options, n int, k kind) (*result, error) {
-	p, err := plane.Start(o.assets)
+	p, err := plane.WithNodes(ctx, o.assets, o.kwok)
 	if err != nil {
 		return nil, err
 	}
 	defer p.Stop()
-	if err := p.CreateShop(ctx); err != nil {
-		return nil, err
-	}
-	nodes, err := p.Nodes(ctx, o.assets, o.kwok)
-	if err != nil {
-		return nil, err
-	}
-	defer nodes.Stop()
 	m, err := k.needs(p, o)
 	if err != nil {
 		return nil, err
@@ -68,14 +60,11 @@ func measure(ctx context.Context, o options, n int, k kind) (*result, error) {
 	if r.ends, err = carryOut(ctx, p, k, 1, n, o.clients, patience); err != nil {
 		return nil, err
 	}
-	r.spent = plane.Processors()
+	r.spent = plane.ProcessorsSince(spent)
 	if m != nil {
 		if err := plane.KeepProfiles(o.profiles, "heap", "mutex"); err != nil {
 			return nil, err
 		}
-	}
-	for name := range r.spent {
-		r.spent[name] -= spent[name]
 	}
 	if r.byVerb, r.etcd, err = p.Requests(ctx); err != nil {
 		return nil, err
@@ -89,8 +78,8 @@ func measure(ctx context.Context, o options, n int, k kind) (*result, error) {
 }
 
 // carryOut creates n from a number on, and returns when each was over, in order.
-func carryOut(ctx context.Context, p *plane.Plane, k kind, from, n, clients int, patience time.Duration) ([]time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func carryOut(ctx context.Context, p *plane.Plane, k kind, from, n, clients int, within time.Duration) ([]time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	w, err := p.Follow(ctx, k.list())
 	if err != nil {
@@ -205,20 +194,11 @@ func (bareJobs) make(i int) (client.Object, error) {
 }
 
 func (bareJobs) over(o runtime.Object) (string, error) {
-	j, ok := o.(*batchv1.Job)
-	if !ok {
-		return "", nil
+	done, err := kit.Complete(func(*batchv1.Job) bool { return true })(o)
+	if err != nil || !done {
+		return "", err
 	}
-	for _, c := range j.Status.Conditions {
-		switch {
-		case c.Status != corev1.ConditionTrue:
-		case c.Type == batchv1.JobFailed:
-			return "", fmt.Errorf("the Job %s failed: %s", j.Name, c.Message)
-		case c.Type == batchv1.JobComplete:
-			return j.Name, nil
-		}
-	}
-	return "", nil
+	return o.(*batchv1.Job).Name, nil //nolint:forcetypeassert // it is done, so it is a Job
 }
 
 func (bareJobs) needs(*plane.Plane, options) (*plane.Process, error) { return nil, nil }
