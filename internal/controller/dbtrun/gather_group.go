@@ -26,7 +26,7 @@ func (r *Reconciler) gatherGroup(ctx context.Context, seen *observed) error {
 	if seen.Job != nil {
 		seen.group.label = seen.Job.Labels[v1alpha1.LabelGroup]
 	}
-	peers, err := r.unfinished(ctx, run, seen.Resolved.Group)
+	peers, err := r.waiting(ctx, run, seen.Resolved.Group)
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (r *Reconciler) gatherGroup(ctx context.Context, seen *observed) error {
 		case p.UID == run.UID:
 		case p.replaces(run):
 			seen.Group.ReplacedBy = p.Name
-		case p.Status.Job == nil && older(p.DbtRun, run):
+		case older(p.DbtRun, run):
 			seen.Group.Ahead = append(seen.Group.Ahead, p.Name)
 		}
 	}
@@ -106,7 +106,7 @@ func (r *Reconciler) settled(ctx context.Context, h holder) (bool, error) {
 	return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 }
 
-// peer is another run of the namespace that is not over.
+// peer is another run of the namespace that waits.
 type peer struct {
 	*v1alpha1.DbtRun
 	policy v1alpha1.ConcurrencyPolicy
@@ -125,9 +125,10 @@ func older(a, b *v1alpha1.DbtRun) bool {
 	return a.Name < b.Name
 }
 
-// unfinished returns the runs of a group that are not over. The default group is that of one project; a named group
-// may span the projects of the namespace that name it, and runs with inline projects.
-func (r *Reconciler) unfinished(ctx context.Context, run *v1alpha1.DbtRun, group string) ([]peer, error) {
+// waiting returns the runs of a group that are not over and have no Job yet. The default group is that of one project; a
+// named group may span the projects of the namespace that name it, and runs with inline projects. A run that has its Job
+// replaces nothing any more: what it replaced was over before.
+func (r *Reconciler) waiting(ctx context.Context, run *v1alpha1.DbtRun, group string) ([]peer, error) {
 	projects := map[string]*v1alpha1.DbtProject{}
 	keys := []string{groupKey(group)}
 	var list v1alpha1.DbtProjectList
@@ -147,7 +148,7 @@ func (r *Reconciler) unfinished(ctx context.Context, run *v1alpha1.DbtRun, group
 	var out []peer
 	for _, key := range keys {
 		var runs v1alpha1.DbtRunList
-		if err := r.client.List(ctx, &runs, client.InNamespace(run.Namespace), client.MatchingFields{indexUnfinished: key}, client.UnsafeDisableDeepCopy); err != nil {
+		if err := r.client.List(ctx, &runs, client.InNamespace(run.Namespace), client.MatchingFields{indexWaiting: key}, client.UnsafeDisableDeepCopy); err != nil {
 			return nil, fmt.Errorf("listing the runs of concurrency group %s: %w", group, err)
 		}
 		for i := range runs.Items {

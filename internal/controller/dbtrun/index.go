@@ -15,9 +15,9 @@ import (
 
 // Indexes of the cache.
 const (
-	// indexUnfinished finds runs that are not over: by "project/<name>" of their DbtProject, or by "group/<group>" of
-	// their inline project.
-	indexUnfinished = "dbtoperator.dev/unfinished"
+	// indexWaiting finds runs that are not over and have no Job yet: by "project/<name>" of their DbtProject, or by
+	// "group/<group>" of their inline project.
+	indexWaiting = "dbtoperator.dev/waiting"
 	// indexRunUID finds the pods of a run.
 	indexRunUID = "dbtoperator.dev/run-uid"
 	// indexActiveGroup finds the Jobs that are not over and the pods that have not ended, by LabelGroup.
@@ -31,7 +31,7 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 		field  string
 		keys   client.IndexerFunc
 	}{
-		{&v1alpha1.DbtRun{}, indexUnfinished, unfinishedKeys},
+		{&v1alpha1.DbtRun{}, indexWaiting, waitingKeys},
 		{&corev1.Pod{}, indexRunUID, runUIDKeys},
 		{&corev1.Pod{}, indexActiveGroup, activeGroupOfPod},
 		{&batchv1.Job{}, indexActiveGroup, activeGroupOfJob},
@@ -47,10 +47,10 @@ func projectKey(name string) string { return "project/" + name }
 
 func groupKey(group string) string { return "group/" + group }
 
-func unfinishedKeys(object client.Object) []string {
+func waitingKeys(object client.Object) []string {
 	run, ok := object.(*v1alpha1.DbtRun)
 	switch {
-	case !ok, run.Status.Phase.Finished():
+	case !ok, run.Status.Job != nil, run.Status.Phase.Finished():
 		return nil
 	case run.Spec.ProjectRef != nil:
 		return []string{projectKey(run.Spec.ProjectRef.Name)}

@@ -101,19 +101,17 @@ func (r *Reconciler) wakeRuns(names ...types.NamespacedName) {
 	}
 }
 
-// waitingForProject returns the runs of a project that are not over: those that wait for it, or in a queue whose rules
-// may have changed.
+// waitingForProject returns the runs of a project that have no Job yet: those that wait for it, or in a queue whose rules may
+// have changed.
 func (r *Reconciler) waitingForProject(ctx context.Context, project client.Object) []reconcile.Request {
 	var runs v1alpha1.DbtRunList
-	if err := r.client.List(ctx, &runs, client.InNamespace(project.GetNamespace()), client.MatchingFields{indexUnfinished: projectKey(project.GetName())}); err != nil {
+	if err := r.client.List(ctx, &runs, client.InNamespace(project.GetNamespace()), client.MatchingFields{indexWaiting: projectKey(project.GetName())}); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "listing the runs of a DbtProject", "project", client.ObjectKeyFromObject(project))
 		return nil
 	}
-	var out []reconcile.Request
+	out := make([]reconcile.Request, len(runs.Items))
 	for i := range runs.Items {
-		if runs.Items[i].Status.Job == nil {
-			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&runs.Items[i])})
-		}
+		out[i].NamespacedName = client.ObjectKeyFromObject(&runs.Items[i])
 	}
 	return out
 }

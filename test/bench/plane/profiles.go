@@ -8,7 +8,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
+
+	"k8s.io/client-go/kubernetes"
 )
 
 // Profiler is where a manager serves its profiles that was started with ServeProfiles.
@@ -31,6 +34,22 @@ func KeepProfiles(folder string, names ...string) error {
 		}
 	}
 	return nil
+}
+
+// KeepServerProfile writes a processor profile of the API server's next seconds into a folder, as apiserver.
+func (p *Plane) KeepServerProfile(ctx context.Context, folder string, seconds int) error {
+	c, err := kubernetes.NewForConfig(p.env.Config)
+	if err != nil {
+		return err
+	}
+	b, err := c.Discovery().RESTClient().Get().AbsPath("/debug/pprof/profile").Param("seconds", strconv.Itoa(seconds)).DoRaw(ctx)
+	if err != nil {
+		return fmt.Errorf("profile of the API server: %w", err)
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(folder, "apiserver"), b, 0o644)
 }
 
 func fetch(folder, name string) error {

@@ -37,7 +37,7 @@ func main() {
 	flag.StringVar(&o.assets, "assets", "bin/k8s", "folder of Kubernetes' binaries and etcd")
 	flag.StringVar(&o.kwok, "kwok", "bin/tools/kwok", "kwok's binary")
 	flag.IntVar(&o.clients, "clients", 20, "how many create at a time")
-	flag.StringVar(&o.profiles, "profiles", "", "folder for Go's profiles of the manager when all runs are over, heap and mutex; empty for none")
+	flag.StringVar(&o.profiles, "profiles", "", "folder for Go's profiles while runs are carried out: cpu of the manager and the API server, then heap and mutex of the manager; empty for none")
 	flag.Parse()
 	met, err := bench(context.Background(), o)
 	report.Exit("throughput", met, err)

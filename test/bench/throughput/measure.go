@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -57,14 +59,13 @@ func measure(ctx context.Context, o options, n int, k kind) (*result, error) {
 		return nil, err
 	}
 	spent := plane.Processors()
+	profile := o.profileWork(ctx, p, k)
 	if r.ends, err = carryOut(ctx, p, k, 1, n, o.clients, patience); err != nil {
 		return nil, err
 	}
 	r.spent = plane.ProcessorsSince(spent)
-	if m != nil {
-		if err := plane.KeepProfiles(o.profiles, "heap", "mutex"); err != nil {
-			return nil, err
-		}
+	if err := profile(); err != nil {
+		return nil, err
 	}
 	if r.byVerb, r.etcd, err = p.Requests(ctx); err != nil {
 		return nil, err
@@ -75,6 +76,25 @@ func measure(ctx context.Context, o options, n int, k kind) (*result, error) {
 		r.requests += r.byVerb[verb]
 	}
 	return r, nil
+}
+
+// profiled is how much of the work the processor profiles have, in seconds.
+const profiled = 20
+
+// profileWork begins a processor profile of the API server, and one of the manager where there is one, and returns what
+// waits for them and takes the manager's others. Each kind has its folder.
+func (o options) profileWork(ctx context.Context, p *plane.Plane, k kind) func() error {
+	if o.profiles == "" {
+		return func() error { return nil }
+	}
+	folder := filepath.Join(o.profiles, k.name())
+	var all errgroup.Group
+	all.Go(func() error { return p.KeepServerProfile(ctx, folder, profiled) })
+	if _, managed := k.(dbtRuns); managed {
+		all.Go(func() error { return plane.KeepProfiles(folder, fmt.Sprintf("profile?seconds=%d", profiled)) })
+		return func() error { return errors.Join(all.Wait(), plane.KeepProfiles(folder, "heap", "mutex")) }
+	}
+	return all.Wait
 }
 
 // carryOut creates n from a number on, and returns when each was over, in order.
