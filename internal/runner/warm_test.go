@@ -209,7 +209,9 @@ func TestPackagesAreNotKept(t *testing.T) {
 		says   string
 	}{
 		"no lock":     {"versions are resolved anew each time", func(p *pod) { _ = os.Remove(filepath.Join(p.paths.ConfigMap, "package-lock.yml")) }, installs("x"), "no package-lock.yml"},
-		"other lock":  {"dbt found that the lock was out of date", nil, step{Target: map[string]string{"../project/package-lock.yml": "packages: [{package: a, version: 2}]"}}, ""},
+		"other lock":  {"dbt found that the lock was out of date", nil, step{Target: map[string]string{
+			"../project/package-lock.yml": "packages: [{package: a, version: 2}]", "../project/dbt_packages/a/macros/m.sql": "x",
+		}}, ""},
 		"a secret":    {"somebody put one into a package", func(p *pod) { p.env = append(p.env, "API_TOKEN=correct-horse") }, installs("correct-horse"), "The next run will not find the packages of this one: it holds what must not leave the pod"},
 		"no right to": {"the run is of a revision of its own", func(p *pod) { p.plan.Caches.Write = false }, installs("x"), ""},
 	} {
