@@ -17,7 +17,8 @@ func warmPod(t *testing.T, c *collectortest.Collector) *pod {
 	p := attemptOf(t, c, "pod-a")
 	p.plan.Caches = &plan.Caches{Write: true, Parse: true}
 	p.dbt.python("dbt_core-1.12.6", "dbt_duckdb-1.11.1")
-	makeFile(t, filepath.Join(p.paths.ConfigMap, "profiles.yml"), "shop: {target: dev}")
+	p.plan.ProfilesDir = t.TempDir()
+	makeFile(t, filepath.Join(p.plan.ProfilesDir, "profiles.yml"), "shop: {target: dev}")
 	return p
 }
 
@@ -80,7 +81,7 @@ func TestNoStaleParse(t *testing.T) {
 		"a model":       file("models__a.sql", "select 2"),
 		"a new file":    file("b.sql", ""),
 		"the project":   file("dbt_project.yml", "name: shop\nvars: {a: 1}\n"),
-		"the profile":   file("profiles.yml", "shop: {target: prod}"),
+		"the profile":   func(p *pod) { makeFile(p.t, filepath.Join(p.plan.ProfilesDir, "profiles.yml"), "shop: {target: prod}") },
 		"the target":    func(p *pod) { p.plan.Target = "prod" },
 		"the variables": func(p *pod) { p.plan.Vars = []byte(`{"a": 1}`) },
 		"a variable":    func(p *pod) { p.env = append(p.env, "REGION=eu") },
@@ -208,8 +209,8 @@ func TestPackagesAreNotKept(t *testing.T) {
 		does   step
 		says   string
 	}{
-		"no lock":     {"versions are resolved anew each time", func(p *pod) { _ = os.Remove(filepath.Join(p.paths.ConfigMap, "package-lock.yml")) }, installs("x"), "no package-lock.yml"},
-		"other lock":  {"dbt found that the lock was out of date", nil, step{Target: map[string]string{
+		"no lock": {"versions are resolved anew each time", func(p *pod) { _ = os.Remove(filepath.Join(p.paths.ConfigMap, "package-lock.yml")) }, installs("x"), "no package-lock.yml"},
+		"other lock": {"dbt found that the lock was out of date", nil, step{Target: map[string]string{
 			"../project/package-lock.yml": "packages: [{package: a, version: 2}]", "../project/dbt_packages/a/macros/m.sql": "x",
 		}}, ""},
 		"a secret":    {"somebody put one into a package", func(p *pod) { p.env = append(p.env, "API_TOKEN=correct-horse") }, installs("correct-horse"), "The next run will not find the packages of this one: it holds what must not leave the pod"},
