@@ -67,7 +67,7 @@ func checkLock(b []byte) error {
 		_, version := p["version"].(string)
 		revision, _ := p["revision"].(string)
 		_, git := p["git"].(string)
-		if !(hub && version) && !(git && commit.MatchString(revision)) {
+		if pinned := hub && version || git && commit.MatchString(revision); !pinned {
 			return fmt.Errorf("%w: %s has one that is neither a version of the registry's nor a commit of git", ErrNotPinned, packageLock)
 		}
 	}

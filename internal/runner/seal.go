@@ -11,8 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // maxUnzipped bounds what a cache becomes.
@@ -40,18 +38,18 @@ func (r *Redactor) seal(path string, write func(io.Writer) error) error {
 type checking struct {
 	*io.PipeWriter
 	written, clean hash.Hash
-	redacting      errgroup.Group
+	redacted       chan error
 }
 
 // check returns a writer that fails at its end, with errSecret, if a secret was written to it.
 func (r *Redactor) check() *checking {
 	in, out := io.Pipe()
-	c := &checking{PipeWriter: out, written: sha256.New(), clean: sha256.New()}
-	c.redacting.Go(func() error {
+	c := &checking{PipeWriter: out, written: sha256.New(), clean: sha256.New(), redacted: make(chan error, 1)}
+	go func() {
 		err := r.Text(c.clean, in)
 		_ = in.CloseWithError(err)
-		return err
-	})
+		c.redacted <- err
+	}()
 	return c
 }
 
@@ -61,7 +59,7 @@ func (c *checking) Write(b []byte) (int, error) {
 }
 
 func (c *checking) Close() error {
-	if err := errors.Join(c.PipeWriter.Close(), c.redacting.Wait()); err != nil {
+	if err := errors.Join(c.PipeWriter.Close(), <-c.redacted); err != nil {
 		return err
 	}
 	if string(c.written.Sum(nil)) != string(c.clean.Sum(nil)) {

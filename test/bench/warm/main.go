@@ -123,7 +123,7 @@ func (b benchmark) timeRun(ctx context.Context, run *v1alpha1.DbtRun) (time.Dura
 	}
 	at, err := b.Said(ctx, labels, runjob.ContainerName, starts)
 	if err != nil {
-		return 0, fmt.Errorf("DbtRun %s: %w", run.Name, err)
+		return 0, fmt.Errorf("the DbtRun %s: %w", run.Name, err)
 	}
 	return at.Sub(start), nil
 }
@@ -143,7 +143,7 @@ func (b benchmark) timeJob(ctx context.Context, name string) (time.Duration, err
 	}
 	at, err := b.Said(ctx, client.MatchingLabels{batchv1.JobNameLabel: name}, runjob.ContainerName, starts)
 	if err != nil {
-		return 0, fmt.Errorf("Job %s: %w", name, err)
+		return 0, fmt.Errorf("the Job %s: %w", name, err)
 	}
 	return at.Sub(start), nil
 }
