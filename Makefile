@@ -114,6 +114,10 @@ bench-tail: deps ## Time the end of a run from dbt's last line on (N=50 runs).
 bench-resume: deps ## Time what is left of a run whose pod is lost after 70 % of its models, beside the whole run.
 	hack/bench-resume.sh
 
+.PHONY: bench-warm
+bench-warm: deps ## Time a run of a project that ran before to its first node, beside dbt by hand with a warm target/ (N of each, 7).
+	hack/bench-warm.sh $(N)
+
 .PHONY: bench-runner
 bench-runner: ## Time the runner's reading of events beside jq, and of a large manifest (EVENTS=1024 MB).
 	go build -o $(BIN)/bench-runner ./test/bench/runner && $(BIN)/bench-runner -events $(or $(EVENTS),1024)

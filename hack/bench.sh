@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 rm -f test/bench/results/*.json
 failed=()
-for name in overhead tail resume runner journal schedules coldstart throughput; do
+for name in overhead tail warm resume runner journal schedules coldstart throughput; do
   echo "== $name" >&2
   make --no-print-directory "bench-$name" || true
   [ -e "test/bench/results/$name.json" ] || failed+=("$name")

@@ -140,10 +140,18 @@ type DbtProjectSpec struct {
 	Volumes []Volume `json:"volumes,omitempty"`
 
 	// deps says whether `dbt deps` runs before the first command. Auto: when packages.yml or dependencies.yml ask for
-	// packages that are not in dbt_packages. Never: the packages are in the source or the image.
+	// packages that are not in dbt_packages. Packages that a package-lock.yml pins are then kept by the operator's
+	// collector, and installed once for all runs with that lock. Never: the packages are in the source or the image.
 	// +optional
 	// +kubebuilder:default=Auto
 	Deps DepsPolicy `json:"deps,omitempty"`
+
+	// partialParse says whether a run parses on from what an earlier run of the project parsed. Auto: when no file, setting
+	// or version differs, and no configuration in the project depends on the time or on dbt's flags; it needs the
+	// operator's collector, and dbt 1.x. Never: each run parses everything.
+	// +optional
+	// +kubebuilder:default=Auto
+	PartialParse PartialParsePolicy `json:"partialParse,omitempty"`
 
 	// logFormat is what the pod prints. Text: a line for people. JSON: dbt's own event with the run, its namespace and
 	// project added, one a line, for log collectors.
@@ -188,6 +196,17 @@ type DepsPolicy string
 const (
 	DepsAuto  DepsPolicy = "Auto"
 	DepsNever DepsPolicy = "Never"
+)
+
+// PartialParsePolicy says whether a run parses on from what an earlier one parsed.
+//
+// +kubebuilder:validation:Enum=Auto;Never
+type PartialParsePolicy string
+
+// Partial parse policies.
+const (
+	PartialParseAuto  PartialParsePolicy = "Auto"
+	PartialParseNever PartialParsePolicy = "Never"
 )
 
 // LogFormat is what the pod prints.

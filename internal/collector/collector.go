@@ -16,6 +16,7 @@ import (
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/collector/access"
+	"github.com/dbt-operator/dbt-operator/internal/collector/caches"
 	"github.com/dbt-operator/dbt-operator/internal/collector/live"
 	"github.com/dbt-operator/dbt-operator/internal/journal"
 	"github.com/dbt-operator/dbt-operator/internal/metrics"
@@ -25,18 +26,25 @@ import (
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 // +kubebuilder:rbac:groups=dbtoperator.dev,resources=dbtruns,verbs=get;list;watch
+// +kubebuilder:rbac:groups=dbtoperator.dev,resources=dbtprojects,verbs=list;watch
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
+
+// Store is what a *store.Store does.
+type Store interface {
+	live.Store
+	caches.Store
+}
 
 // Config is what a Collector is made of. Everything must be set unless its comment says otherwise.
 type Config struct {
 	// Address is where to serve, such as ":9443".
 	Address string
 	Clock   clock.WithDelayedExecution
-	Store   live.Store
-	// Cache reads DbtRuns, Jobs and pods from the manager's cache.
+	Store   Store
+	// Cache reads DbtProjects, DbtRuns, Jobs and pods from the manager's cache.
 	Cache client.Reader
-	// Direct reads DbtRuns past the cache, before anything is deleted because its run seems to be gone.
+	// Direct reads DbtProjects and DbtRuns past the cache, before anything is deleted because what it belongs to seems to be gone.
 	Direct client.Reader
 	// Reviews creates TokenReviews and SubjectAccessReviews: a client.Client does.
 	Reviews access.Creator

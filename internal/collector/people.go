@@ -88,17 +88,23 @@ func (c *Collector) serveArtifact(w http.ResponseWriter, q peopleRequest) error 
 	}
 	defer func() { _ = in.Close() }()
 	h := w.Header()
-	hostile(h)
 	h.Set("Content-Type", contentType(a.Name))
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": a.Name}))
-	h.Set("Content-Length", strconv.FormatInt(a.Bytes, 10))
-	h.Set(journal.HeaderSHA256, a.SHA256)
-	w.WriteHeader(http.StatusOK)
+	announce(w, a)
 	if q.Method == http.MethodHead {
 		return nil
 	}
 	_, err = io.Copy(&slowWriter{pace, w}, in)
 	return err
+}
+
+// announce begins the answer that gives an artifact.
+func announce(w http.ResponseWriter, a journal.Artifact) {
+	h := w.Header()
+	hostile(h)
+	h.Set("Content-Length", strconv.FormatInt(a.Bytes, 10))
+	h.Set(journal.HeaderSHA256, a.SHA256)
+	w.WriteHeader(http.StatusOK)
 }
 
 // contentType returns the type of what dbt and the runner leave behind.

@@ -145,27 +145,37 @@ func (c *Collector) serveAppend(w http.ResponseWriter, q podRequest) error {
 
 // servePut keeps an artifact.
 func (c *Collector) servePut(w http.ResponseWriter, q podRequest) error {
-	digest, err := checkDigest(q.Header)
+	made, err := c.take(w, q, "artifact", journal.MaxArtifact, func(ctx context.Context, digest string, body io.Reader) (journal.Artifact, error) {
+		if _, err := c.heard(ctx, q); err != nil {
+			return journal.Artifact{}, err
+		}
+		return c.live.PutArtifact(ctx, q.live(), q.artifact, digest, body)
+	})
 	if err != nil {
 		return err
 	}
-	if q.ContentLength > journal.MaxArtifact {
-		return fmt.Errorf("%w: the artifact has %d bytes, at most %d are kept", store.ErrTooLarge, q.ContentLength, journal.MaxArtifact)
+	c.reply(w, http.StatusOK, made)
+	return nil
+}
+
+// take hands the body of a request to keep, with the digest that it must have, and cuts one off that comes too slowly.
+func (c *Collector) take(w http.ResponseWriter, q podRequest, what string, limit int64, keep func(ctx context.Context, digest string, body io.Reader) (journal.Artifact, error)) (journal.Artifact, error) {
+	digest, err := checkDigest(q.Header)
+	if err != nil {
+		return journal.Artifact{}, err
+	}
+	if q.ContentLength > limit {
+		return journal.Artifact{}, fmt.Errorf("%w: the %s has %d bytes, at most %d are kept", store.ErrTooLarge, what, q.ContentLength, limit)
 	}
 	ctx, cancel := context.WithCancel(q.Context())
 	defer cancel()
-	if _, err := c.heard(ctx, q); err != nil {
-		return err
-	}
 	pace := c.paced(w, c.limits.slowestIn, cancel)
 	defer pace.end()
-	made, err := c.live.PutArtifact(ctx, q.live(), q.artifact, digest, &slowReader{paced: pace, in: q.Body})
-	if err != nil {
-		return err
+	made, err := keep(ctx, digest, &slowReader{paced: pace, in: q.Body})
+	if err == nil {
+		c.config.Metrics.Received(what, made.Bytes)
 	}
-	c.config.Metrics.Received("artifact", made.Bytes)
-	c.reply(w, http.StatusOK, made)
-	return nil
+	return made, err
 }
 
 // serveDone notes that the attempt has sent everything.

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/dbt-operator/dbt-operator/internal/collector/caches"
 	"github.com/dbt-operator/dbt-operator/internal/journal"
 )
 
@@ -24,9 +25,10 @@ type route struct {
 	// of a pod, or of people.
 	pod    func(c *Collector, w http.ResponseWriter, q podRequest) error
 	people func(c *Collector, w http.ResponseWriter, q peopleRequest) error
-	// stream, artifact and run are what the path names.
+	// stream, artifact, cache and run are what the path names.
 	stream   string
 	artifact string
+	cache    string
 	run      types.NamespacedName
 }
 
@@ -37,6 +39,8 @@ var (
 	read = []string{http.MethodGet, http.MethodHead}
 	post = []string{http.MethodPost}
 	put  = []string{http.MethodPut}
+
+	getOrPut = []string{http.MethodGet, http.MethodPut}
 )
 
 // routeOf returns what a path is about. An error has a code of its own.
@@ -59,6 +63,13 @@ func routeOf(path string) (route, error) {
 	if name, ok := strings.CutPrefix(path, journal.PathArtifacts); ok {
 		r := route{name: "artifacts", methods: put, pod: (*Collector).servePut, artifact: name}
 		return r, checkArtifact(name)
+	}
+	if name, ok := strings.CutPrefix(path, journal.PathCaches); ok {
+		r := route{name: "caches", methods: getOrPut, pod: (*Collector).serveCache, cache: name}
+		if err := caches.CheckName(name); err != nil {
+			return r, badRequest("%s", err)
+		}
+		return r, nil
 	}
 	if rest, ok := strings.CutPrefix(path, journal.PathRuns); ok {
 		return peopleRoute(rest)

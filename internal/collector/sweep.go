@@ -55,7 +55,7 @@ type ended struct {
 	end                     time.Time
 }
 
-// Sweep deletes once what is kept too long and what belongs to no DbtRun. What cannot be deleted does not keep it from the
+// Sweep deletes once what is kept too long and what belongs to no DbtRun or DbtProject. What cannot be deleted does not keep it from the
 // rest.
 func (c *Collector) Sweep(ctx context.Context) error {
 	var list v1alpha1.DbtRunList
@@ -82,7 +82,7 @@ func (c *Collector) Sweep(ctx context.Context) error {
 		}
 		return ctx.Err()
 	})
-	errs = append(errs, err, c.retain(ctx, over, now))
+	errs = append(errs, err, c.retain(ctx, over, now), c.sweepProjects(ctx))
 	return errors.Join(errs...)
 }
 

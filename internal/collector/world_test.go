@@ -37,7 +37,6 @@ import (
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/collector/cert"
-	"github.com/dbt-operator/dbt-operator/internal/collector/live"
 	"github.com/dbt-operator/dbt-operator/internal/journal"
 	"github.com/dbt-operator/dbt-operator/internal/metrics"
 	"github.com/dbt-operator/dbt-operator/internal/store"
@@ -82,7 +81,7 @@ func (a *reviews) Create(_ context.Context, o client.Object, _ ...client.CreateO
 
 // faulty is a store that fails when it is told to, and waits when it is told to.
 type faulty struct {
-	live.Store
+	Store
 	mu   sync.Mutex
 	err  error
 	wait chan struct{}
@@ -99,8 +98,8 @@ func (f *faulty) DeleteRun(ctx context.Context, run store.Run) error {
 	return f.Store.DeleteRun(ctx, run)
 }
 
-func (f *faulty) Artifact(ctx context.Context, run store.Run, name string) (io.ReadCloser, store.Artifact, error) {
-	in, a, err := f.Store.Artifact(ctx, run, name)
+func (f *faulty) Artifact(ctx context.Context, of store.Owner, name string) (io.ReadCloser, store.Artifact, error) {
+	in, a, err := f.Store.Artifact(ctx, of, name)
 	if err != nil || f.cut == 0 {
 		return in, a, err
 	}
@@ -148,11 +147,11 @@ func (f *faulty) Append(ctx context.Context, run store.Run, stream, part string,
 	return f.Store.Append(ctx, run, stream, part, offset, b)
 }
 
-func (f *faulty) PutArtifact(ctx context.Context, run store.Run, name string, r io.Reader, limit int64) (store.Artifact, error) {
+func (f *faulty) PutArtifact(ctx context.Context, of store.Owner, name string, r io.Reader, limit int64) (store.Artifact, error) {
 	if err := f.before(ctx); err != nil {
 		return store.Artifact{}, err
 	}
-	return f.Store.PutArtifact(ctx, run, name, r, limit)
+	return f.Store.PutArtifact(ctx, of, name, r, limit)
 }
 
 // world is a collector that serves, and a cluster around it. A run NAME has pods NAME-1, NAME-2, … with UIDs pod-NAME-1, ….

@@ -29,7 +29,7 @@ func MissingPackages(project fs.FS) (bool, error) {
 	if !asks {
 		return false, nil
 	}
-	folder := packagesFolder(project)
+	folder := PackagesFolder(project)
 	entries, err := fs.ReadDir(project, folder)
 	switch {
 	case err != nil && !fs.ValidPath(folder):
@@ -40,7 +40,9 @@ func MissingPackages(project fs.FS) (bool, error) {
 	return len(entries) == 0, nil
 }
 
-func packagesFolder(project fs.FS) string {
+// PackagesFolder returns the folder of a project that `dbt deps` installs packages in, as packages-install-path of
+// dbt_project.yml has it. It may lead out of the project.
+func PackagesFolder(project fs.FS) string {
 	var doc struct {
 		Path string `yaml:"packages-install-path"`
 	}

@@ -8,6 +8,8 @@ package journal
 //	GET  PathJournal?from=resumeFrom  those of the run that spec.resumeFrom names
 //	POST PathStreams/NAME?offset=N    appends the body at offset N of the attempt's stream; StreamReply
 //	PUT  PathArtifacts/NAME           keeps the body, whose SHA-256 the header HeaderSHA256 has, as an artifact of the run
+//	GET  PathCaches/NAME              a cache of the run's project; 404 when there is none
+//	PUT  PathCaches/NAME              keeps the body, whose SHA-256 the header HeaderSHA256 has, as a cache of the project
 //	POST PathDone                     says that the attempt has nothing more to send
 //
 // An answer other than 2xx is an ErrorReply. 409 is a StreamReply as well, with the offset that the stream really has; 403
@@ -19,6 +21,7 @@ const (
 	PathJournal   = "/v1/journal"
 	PathStreams   = "/v1/streams/"
 	PathArtifacts = "/v1/artifacts/"
+	PathCaches    = "/v1/caches/"
 	PathDone      = "/v1/done"
 	// PathRuns is where people read: PathRuns + NAMESPACE/NAME/…
 	PathRuns = "/v1/runs/"

@@ -32,7 +32,7 @@ func NewCollector(r prometheus.Registerer) *Collector {
 		}, []string{"route"}),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dbtoperator_collector_received_bytes_total",
-			Help: "Bytes that pods sent and the store accepted, by kind: journal, log, artifact.",
+			Help: "Bytes that pods sent and the store accepted, by kind: journal, log, artifact, cache.",
 		}, []string{"kind"}),
 		store: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dbtoperator_collector_store_errors_total",

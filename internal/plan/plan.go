@@ -62,6 +62,8 @@ type Plan struct {
 	Tokens []Token `json:"tokens,omitempty"`
 	// Collector is where the run's journal, log and artifacts go; nil when the operator keeps none.
 	Collector *Collector `json:"collector,omitempty"`
+	// Caches says which caches of its project the run may use; nil for none.
+	Caches *Caches `json:"caches,omitempty"`
 	// RetryNodes says how often, and after how many seconds, nodes that failed are run again in the same pod.
 	RetryNodes RetryNodes `json:"retryNodes,omitzero"`
 	// ResumeFrom says that the run goes on from the failures of another run, whose journal the collector gives.
@@ -92,6 +94,14 @@ type Collector struct {
 	URL string `json:"url"`
 	// CA are the PEM certificates of the authorities that sign the collector's own; they alone are trusted.
 	CA string `json:"ca"`
+}
+
+// Caches are what lets a run begin warm: the packages that an earlier run of the project installed.
+type Caches struct {
+	// Write says that the run may put caches, and not only use what is there.
+	Write bool `json:"write,omitempty"`
+	// Parse says that what dbt parsed is kept, too.
+	Parse bool `json:"parse,omitempty"`
 }
 
 // RetryNodes says how nodes that failed are run again in the same pod.

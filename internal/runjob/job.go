@@ -151,6 +151,15 @@ func podMeta(run *v1alpha1.DbtRun, r *Resolved, pod *v1alpha1.PodSettings) metav
 // maxUser bounds a user's name in bytes. The API server takes 1,024 characters, of any kind.
 const maxUser = 1024
 
+// cachesOf says which caches of its project a run may use. A run of a revision of its own puts none: others would use what
+// came from a fork.
+func cachesOf(run *v1alpha1.DbtRun, r *Resolved, opts Options) *plan.Caches {
+	if opts.Collector == nil || run.Spec.ProjectRef == nil {
+		return nil
+	}
+	return &plan.Caches{Write: run.Spec.Revision == "", Parse: r.Project.PartialParse != v1alpha1.PartialParseNever}
+}
+
 // planOf returns what the runner is told.
 func planOf(run *v1alpha1.DbtRun, r *Resolved, opts Options) (plan.Plan, error) {
 	p := plan.Plan{
@@ -168,6 +177,7 @@ func planOf(run *v1alpha1.DbtRun, r *Resolved, opts Options) (plan.Plan, error) 
 		Collector:          opts.Collector,
 		RetryNodes:         r.RetryNodes,
 		ResumeFrom:         run.Spec.ResumeFrom != nil,
+		Caches:             cachesOf(run, r, opts),
 	}
 	if r.Generation > 0 {
 		p.Run.Project = r.Name

@@ -72,6 +72,8 @@ func TestBuild(t *testing.T) {
 			TerminationGracePeriodSeconds: testutil.Ptr[int64](120),
 			HostUsers:                     testutil.Ptr(false),
 		})
+	neverParsed := project().Git("https://git.example.com/shop.git")
+	neverParsed.Spec.PartialParse = v1alpha1.PartialParseNever
 	everything.Spec.Threads = testutil.Ptr[int32](8)
 	everything.Spec.LogFormat = v1alpha1.LogJSON
 	everything.Spec.Deps = v1alpha1.DepsNever
@@ -88,6 +90,7 @@ func TestBuild(t *testing.T) {
 		"git-anonymous":        {"dbt's container fetches itself", run().Revision("refs/pull/1/head"), project().Git("https://git.example.com/shop.git"), byImage},
 		"everything-init":      {"every field", run().Command("dbt seed", `run --vars '{"a": 1}'`).Var("b", `[1]`).Target("ci").Timeout(600).StartTimeout(60).TTL(3600).RetryPods(1), everything, byInit},
 		"reporting":            {"a token of its own for the collector, in prepare too", run().RetryNodes(2, 60).ResumeFrom("before").RequestedBy("ada@example.com", "finance"), project().Git("https://git.example.com/shop.git").GitSecret("git"), reporting},
+		"warm-fork":            {"it uses caches and puts none", run().Revision("refs/pull/1/head"), neverParsed, reporting},
 		"tokens": {"one file each, readable by dbt's group; the plan says how they are handed on, and no value is anywhere", run().Timeout(900), project().
 			TokenBy(v1alpha1.Token{Name: "file", Audience: "sts.amazonaws.com", Delivery: v1alpha1.TokenFile}).
 			TokenBy(v1alpha1.Token{Name: "env", Audience: "snowflakecomputing.com", ExpirationSeconds: testutil.Ptr[int64](900), Delivery: v1alpha1.TokenEnv, Env: "DBT_ENV_SECRET_TOKEN"}).

@@ -14,9 +14,9 @@ import (
 	"github.com/dbt-operator/dbt-operator/internal/ship"
 )
 
-// uploads are artifacts on their way while commands go on.
+// uploads are artifacts and caches on their way while commands go on.
 type uploads struct {
-	queue chan string // names of files in the folder of artifacts
+	queue chan func(context.Context) error
 	done  chan struct{}
 }
 
@@ -89,8 +89,13 @@ func (r *Runner) setResultsAside(ctx context.Context) {
 		r.print.line("warn", "Not kept: "+err.Error())
 		return
 	}
+	r.later(func(ctx context.Context) error { return r.put(ctx, name) })
+}
+
+// later has something sent in the background. Its error is ErrRefused when nothing more is to be sent.
+func (r *Runner) later(send func(context.Context) error) {
 	select {
-	case r.collector.uploads.queue <- name:
+	case r.collector.uploads.queue <- send:
 	default:
 	}
 }
@@ -139,12 +144,12 @@ func (s stoppable) Read(p []byte) (int, error) {
 
 // startUploads sends what is put aside, in the background.
 func (r *Runner) startUploads(ctx context.Context) {
-	u := &uploads{queue: make(chan string, maxQueue), done: make(chan struct{})}
+	u := &uploads{queue: make(chan func(context.Context) error, maxQueue), done: make(chan struct{})}
 	r.collector.uploads = u
 	go func() {
 		defer close(u.done)
-		for name := range u.queue {
-			if err := r.put(ctx, name); errors.Is(err, ship.ErrRefused) {
+		for send := range u.queue {
+			if err := send(ctx); errors.Is(err, ship.ErrRefused) {
 				return
 			}
 		}

@@ -44,11 +44,19 @@ func (r *Runner) ready(ctx context.Context, p project) (project, error) {
 		}
 		p.Dir = r.folders.project()
 	}
+	cache := r.packagesKey(p)
+	if r.restorePackages(ctx, p, cache) {
+		return p, nil
+	}
 	b := begun{index: deps, words: []string{"deps"}}
 	if _, before := r.state.Command(deps); before {
 		b.mode, b.note = journal.ModeAnew, noPackages
 	}
-	return p, r.command(ctx, p, b)
+	if err := r.command(ctx, p, b); err != nil {
+		return p, err
+	}
+	r.keepPackages(p, cache)
+	return p, nil
 }
 
 // begun is how a command of the run begins.
@@ -98,6 +106,9 @@ func (r *Runner) command(ctx context.Context, p project, b begun) error {
 	}
 	r.enter(last)
 	r.keep(b, results)
+	if b.index != deps {
+		r.keepParse()
+	}
 	return err
 }
 

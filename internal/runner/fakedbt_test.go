@@ -85,6 +85,21 @@ func (f *fakeDbt) binary() {
 	}
 }
 
+// python makes the fake a script of a Python that has these distributions installed, beside no others.
+func (f *fakeDbt) python(distributions ...string) {
+	f.t.Helper()
+	prefix := f.t.TempDir()
+	interpreter := filepath.Join(prefix, "bin", "python")
+	makeFile(f.t, filepath.Join(prefix, "bin", ".keep"), "")
+	if err := os.Symlink("/bin/sh", interpreter); err != nil {
+		f.t.Fatal(err)
+	}
+	for _, d := range distributions {
+		makeFile(f.t, filepath.Join(prefix, "lib", "python3.12", "site-packages", d+".dist-info", "METADATA"), "")
+	}
+	makeFile(f.t, f.program(), "#!"+interpreter+"\nunset PWD\nexec '"+f.player+"' \"$@\"\n")
+}
+
 func (f *fakeDbt) environ() []string {
 	return []string{"PATH=" + f.bin, envScripts + "=" + f.scripts, "GOCOVERDIR=" + f.scripts, "GORACE=atexit_sleep_ms=0"}
 }
@@ -200,7 +215,7 @@ func (p *player) play(s step) {
 		flood(s.Flood)
 	case s.Target != nil:
 		for name, content := range s.Target {
-			p.must(os.WriteFile(filepath.Join(os.Getenv("DBT_TARGET_PATH"), name), []byte(content), 0o644))
+			p.must(writeFile(filepath.Join(os.Getenv("DBT_TARGET_PATH"), name), []byte(content)))
 		}
 	case s.Exit != nil:
 		os.Exit(*s.Exit)

@@ -71,6 +71,8 @@ type Runner struct {
 	noFrom string
 	// unkept is the artifact that the run_results.json of the last command is to be kept as, empty for none.
 	unkept string
+	// parse is what is to be done about the cache of what dbt parsed.
+	parse parsing
 
 	outcome journal.Outcome
 	message string
@@ -163,6 +165,7 @@ func (r *Runner) work(ctx context.Context) error {
 	if p, err = r.ready(ctx, p); err != nil {
 		return err
 	}
+	r.restoreParse(ctx, p)
 	for i, words := range r.plan.Commands {
 		if err := r.step(ctx, p, int32(i), words); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -73,32 +74,65 @@ const slowest = 1 << 20
 // Put keeps the file at path as the artifact with this name; it tries until ctx is done. The file must not change
 // meanwhile. Its digest is read from it first, so its bytes are read twice and never held.
 func (c *Client) Put(ctx context.Context, name, path string) (journal.Artifact, error) {
-	a := journal.Artifact{Name: name}
-	f, err := os.Open(path)
+	a, err := c.put(ctx, journal.PathArtifacts+url.PathEscape(name), path)
 	if err != nil {
 		return a, fmt.Errorf("artifact %s: %w", name, err)
+	}
+	a.Name = name
+	return a, nil
+}
+
+// PutCache keeps the file at path as a cache of the run's project, as Put keeps artifacts.
+func (c *Client) PutCache(ctx context.Context, name, path string) error {
+	if _, err := c.put(ctx, journal.PathCaches+name, path); err != nil {
+		return fmt.Errorf("cache %s: %w", name, err)
+	}
+	return nil
+}
+
+func (c *Client) put(ctx context.Context, to, path string) (journal.Artifact, error) {
+	var a journal.Artifact
+	f, err := os.Open(path)
+	if err != nil {
+		return a, err
 	}
 	defer func() { _ = f.Close() }()
 	h := sha256.New()
 	if a.Bytes, err = io.Copy(h, f); err != nil {
-		return a, fmt.Errorf("artifact %s: %w", name, err)
+		return a, err
 	}
 	if a.Bytes > journal.MaxArtifact {
-		return a, fmt.Errorf("artifact %s: has %d MiB, more than the %d MiB that are kept", name, a.Bytes>>20, int64(journal.MaxArtifact)>>20)
+		return a, fmt.Errorf("has %d MiB, more than the %d MiB that are kept", a.Bytes>>20, int64(journal.MaxArtifact)>>20)
 	}
 	a.SHA256 = hex.EncodeToString(h.Sum(nil))
-	err = c.again(ctx, func(ctx context.Context) error {
+	return a, c.again(ctx, func(ctx context.Context) error {
 		return c.do(ctx, request{
-			method: http.MethodPut, path: journal.PathArtifacts + url.PathEscape(name), size: a.Bytes,
+			method: http.MethodPut, path: to, size: a.Bytes,
 			body:    io.NewSectionReader(f, 0, a.Bytes),
 			header:  map[string]string{journal.HeaderSHA256: a.SHA256},
 			timeout: c.timeout + time.Duration(a.Bytes/slowest)*time.Second,
 		}, nil)
 	})
-	if err != nil {
-		return a, fmt.Errorf("artifact %s: %w", name, err)
+}
+
+// cacheTime bounds how long a cache may take to come: what takes longer is made faster anew.
+const cacheTime = 30 * time.Second
+
+// Cache hands a cache of the run's project to read, and reports whether there is one. It asks once: a run can do without.
+// An error may come after some of it was read.
+func (c *Client) Cache(ctx context.Context, name string, read func(io.Reader) error) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, cacheTime)
+	defer cancel()
+	err := c.do(ctx, request{method: http.MethodGet, path: journal.PathCaches + name, timeout: cacheTime}, read)
+	var status *statusError
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.As(err, &status) && status.code == http.StatusNotFound:
+		return false, nil
+	default:
+		return false, fmt.Errorf("cache %s: %w", name, err)
 	}
-	return a, nil
 }
 
 // append posts size bytes of body at an offset of a stream once, and returns where the stream ends then.

@@ -27,37 +27,37 @@ func described(c layout.Current, name string, o layout.Object) Artifact {
 //
 // A name is lower-case letters, digits, dashes, underscores and single dots, 1 to 128 characters, with a letter or digit
 // first and no dot last.
-func (s *Store) PutArtifact(ctx context.Context, run Run, name string, r io.Reader, limit int64) (Artifact, error) {
-	if err := checkArtifactOf(run, name); err != nil {
+func (s *Store) PutArtifact(ctx context.Context, of Owner, name string, r io.Reader, limit int64) (Artifact, error) {
+	if err := checkArtifactOf(of, name); err != nil {
 		return Artifact{}, err
 	}
 	source := &source{r: r, left: limit}
 	sum := sha256.New()
 	c := layout.Current{Data: unique()}
-	data := layout.DataKey(run, name, c.Data)
+	data := layout.DataKey(of, name, c.Data)
 	var err error
 	c.Bytes, err = s.objects.put(ctx, data, io.TeeReader(source, sum), put{sync: true})
 	switch {
 	case source.over:
-		return Artifact{}, fmt.Errorf("keeping artifact %s of run %s: %w: more than %d bytes", name, run, ErrTooLarge, limit)
+		return Artifact{}, fmt.Errorf("keeping artifact %s of %s %s: %w: more than %d bytes", name, of.Noun(), of, ErrTooLarge, limit)
 	case source.err != nil:
-		return Artifact{}, fmt.Errorf("keeping artifact %s of run %s: %w", name, run, source.err)
+		return Artifact{}, fmt.Errorf("keeping artifact %s of %s %s: %w", name, of.Noun(), of, source.err)
 	case err != nil:
-		return Artifact{}, failed(err, "keeping artifact %s of run %s", name, run)
+		return Artifact{}, failed(err, "keeping artifact %s of %s %s", name, of.Noun(), of)
 	}
 	c.SHA256 = hex.EncodeToString(sum.Sum(nil))
-	a, err := s.publish(ctx, run, name, c)
+	a, err := s.publish(ctx, of, name, c)
 	if err != nil {
-		return Artifact{}, failed(err, "publishing artifact %s of run %s", name, run)
+		return Artifact{}, failed(err, "publishing artifact %s of %s %s", name, of.Noun(), of)
 	}
 	return a, nil
 }
 
 // publish makes c the current artifact and deletes the bytes of the one before.
-func (s *Store) publish(ctx context.Context, run Run, name string, c layout.Current) (Artifact, error) {
-	key := layout.CurrentKey(run, name)
+func (s *Store) publish(ctx context.Context, of Owner, name string, c layout.Current) (Artifact, error) {
+	key := layout.CurrentKey(of, name)
 	// What cannot be read is replaced all the same.
-	before, beforeErr := s.current(ctx, run, name)
+	before, beforeErr := s.current(ctx, of, name)
 	doc, err := json.Marshal(c)
 	if err != nil {
 		return Artifact{}, err
@@ -71,13 +71,13 @@ func (s *Store) publish(ctx context.Context, run Run, name string, c layout.Curr
 	}
 	if beforeErr == nil {
 		// It is published, whatever becomes of this; the bytes go with the run at the latest.
-		_ = s.objects.delete(ctx, layout.DataKey(run, name, before.Data))
+		_ = s.objects.delete(ctx, layout.DataKey(of, name, before.Data))
 	}
 	return described(c, name, o), nil
 }
 
-func checkArtifactOf(run Run, name string) error {
-	if err := run.Check(); err != nil {
+func checkArtifactOf(of Owner, name string) error {
+	if err := of.Check(); err != nil {
 		return err
 	}
 	return layout.CheckArtifact(name)
@@ -111,14 +111,14 @@ func (s *source) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (s *Store) current(ctx context.Context, run Run, name string) (layout.Current, error) {
-	b, err := s.readAll(ctx, layout.CurrentKey(run, name), layout.MaxCurrent)
+func (s *Store) current(ctx context.Context, of Owner, name string) (layout.Current, error) {
+	b, err := s.readAll(ctx, layout.CurrentKey(of, name), layout.MaxCurrent)
 	if err != nil {
 		return layout.Current{}, err
 	}
 	c, err := layout.DecodeCurrent(b)
 	if err != nil {
-		return layout.Current{}, fmt.Errorf("%s is damaged: %w", layout.CurrentKey(run, name), err)
+		return layout.Current{}, fmt.Errorf("%s is damaged: %w", layout.CurrentKey(of, name), err)
 	}
 	return c, nil
 }
@@ -141,22 +141,22 @@ func (s *Store) readAll(ctx context.Context, key string, limit int64) ([]byte, e
 
 // Artifact opens an artifact. The caller closes the reader; ctx holds for reading, too. It is ErrNotFound if there is none.
 // The reader ends with an ErrStore instead of io.EOF if the bytes have not the digest.
-func (s *Store) Artifact(ctx context.Context, run Run, name string) (io.ReadCloser, Artifact, error) {
-	if err := checkArtifactOf(run, name); err != nil {
+func (s *Store) Artifact(ctx context.Context, of Owner, name string) (io.ReadCloser, Artifact, error) {
+	if err := checkArtifactOf(of, name); err != nil {
 		return nil, Artifact{}, err
 	}
-	what := fmt.Sprintf("reading artifact %s of run %s", name, run)
+	what := fmt.Sprintf("reading artifact %s of %s %s", name, of.Noun(), of)
 	var last error
 	for range looks {
-		c, err := s.current(ctx, run, name)
+		c, err := s.current(ctx, of, name)
 		if err != nil {
 			return nil, Artifact{}, failed(err, "%s", what)
 		}
-		o, err := s.objects.stat(ctx, layout.CurrentKey(run, name))
+		o, err := s.objects.stat(ctx, layout.CurrentKey(of, name))
 		if err != nil {
 			return nil, Artifact{}, failed(err, "%s", what)
 		}
-		r, err := s.objects.get(ctx, layout.DataKey(run, name, c.Data), 0)
+		r, err := s.objects.get(ctx, layout.DataKey(of, name, c.Data), 0)
 		if err == nil {
 			return &body{ctx: ctx, r: r, left: c.Bytes, hash: sha256.New(), sha256: c.SHA256, what: what}, described(c, name, o), nil
 		}
@@ -205,15 +205,15 @@ func (b *body) Read(p []byte) (int, error) {
 
 func (b *body) Close() error { return b.r.Close() }
 
-// Artifacts lists a run's artifacts, sorted by name.
-func (s *Store) Artifacts(ctx context.Context, run Run) ([]Artifact, error) {
-	if err := run.Check(); err != nil {
+// Artifacts lists what is published of an owner, sorted by name.
+func (s *Store) Artifacts(ctx context.Context, of Owner) ([]Artifact, error) {
+	if err := of.Check(); err != nil {
 		return nil, err
 	}
-	prefix := layout.ArtifactsPrefix(run)
+	prefix := layout.ArtifactsPrefix(of)
 	all, err := s.objects.list(ctx, prefix)
 	if err != nil {
-		return nil, failed(err, "listing the artifacts of run %s", run)
+		return nil, failed(err, "listing the artifacts of %s %s", of.Noun(), of)
 	}
 	var artifacts []Artifact
 	for _, o := range all {
@@ -221,15 +221,31 @@ func (s *Store) Artifacts(ctx context.Context, run Run) ([]Artifact, error) {
 		if !ok || layout.CheckArtifact(name) != nil {
 			continue
 		}
-		c, err := s.current(ctx, run, name)
+		c, err := s.current(ctx, of, name)
 		if errors.Is(err, ErrNotFound) {
 			continue
 		}
 		if err != nil {
-			return nil, failed(err, "listing the artifacts of run %s", run)
+			return nil, failed(err, "listing the artifacts of %s %s", of.Noun(), of)
 		}
 		artifacts = append(artifacts, described(c, name, o))
 	}
 	slices.SortFunc(artifacts, func(a, b Artifact) int { return cmp.Compare(a.Name, b.Name) })
 	return artifacts, nil
+}
+
+// DeleteArtifact deletes an artifact. It is no error when there is none.
+func (s *Store) DeleteArtifact(ctx context.Context, of Owner, name string) error {
+	if err := checkArtifactOf(of, name); err != nil {
+		return err
+	}
+	// What publishes it goes first: a death in between leaves bytes that nobody is told of.
+	err := s.objects.delete(ctx, layout.CurrentKey(of, name))
+	if err == nil {
+		err = s.objects.deleteAll(ctx, layout.ArtifactPrefix(of, name))
+	}
+	if err != nil {
+		return failed(err, "deleting artifact %s of %s %s", name, of.Noun(), of)
+	}
+	return nil
 }

@@ -1,10 +1,11 @@
 // Package store keeps what runs leave behind: append-only streams (journal, log), artifacts and one small document per
-// run, as names and bytes over gocloud.dev/blob, in a folder or in S3, GCS or Azure. It knows names, offsets and bytes;
+// run, and artifacts of projects, as names and bytes over gocloud.dev/blob, in a folder or in S3, GCS or Azure. It knows names, offsets and bytes;
 // it never knows Kubernetes, what a journal means, who may read or write, or what time it is.
 //
 // # Layout
 //
-// All of a run lies below runs/NAMESPACE/UID/ and nowhere else:
+// All of a run lies below runs/NAMESPACE/UID/ and nowhere else; what is kept of a project from one run to the next lies
+// below projects/NAMESPACE/UID/ and consists of artifacts alone:
 //
 //	streams/STREAM/.order/ORDINAL-PART   empty; the order in which parts began
 //	streams/STREAM/PART/FROM.seg         one append: bytes that begin at offset FROM

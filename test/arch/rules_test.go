@@ -118,7 +118,7 @@ var rules = map[string]rule{
 
 	"internal/collector": {
 		imports: []string{
-			"api/v1alpha1", "internal/collector/access", "internal/collector/live", "internal/journal", "internal/metrics", "internal/store",
+			"api/v1alpha1", "internal/collector/access", "internal/collector/caches", "internal/collector/live", "internal/journal", "internal/metrics", "internal/store",
 		},
 		external: append([]string{
 			"sigs.k8s.io/controller-runtime", "k8s.io/utils/clock", "github.com/go-logr/logr", "golang.org/x/net/netutil",
@@ -130,6 +130,10 @@ var rules = map[string]rule{
 		imports:  []string{"api/v1alpha1", "internal/journal"},
 		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/utils/clock", "golang.org/x/time/rate"}, objects...),
 		never:    []string{module + "internal/controller", module + "internal/runner"},
+	},
+	"internal/collector/caches": {
+		imports: []string{"internal/store"},
+		never:   append([]string{module + "internal/controller", module + "internal/runner"}, clients...),
 	},
 	"internal/collector/cert": {
 		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),

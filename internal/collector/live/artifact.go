@@ -2,11 +2,8 @@ package live
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 
 	"github.com/dbt-operator/dbt-operator/internal/journal"
@@ -32,10 +29,9 @@ func (r *Runs) PutArtifact(ctx context.Context, a Attempt, name, digest string, 
 	if err != nil {
 		return journal.Artifact{}, err
 	}
-	in := &proven{in: body, want: digest, hash: sha256.New()}
-	made, err := r.config.Store.PutArtifact(ctx, u.key, name, in, limit)
+	made, err := r.config.Store.PutArtifact(ctx, u.key, name, store.Prove(body, digest), limit)
 	if err != nil {
-		if in.failed == nil {
+		if errors.Is(err, store.ErrStore) {
 			r.failed("artifact", err)
 		}
 		return journal.Artifact{}, err
@@ -77,28 +73,6 @@ func (c *content) room(name string, l Limits) (int64, error) {
 			store.ErrTooLarge, others, l.ArtifactBytes-room, l.Artifacts, l.ArtifactBytes)
 	}
 	return room, nil
-}
-
-// proven reads what in has, and fails at its end unless that has the digest that was announced.
-type proven struct {
-	in     io.Reader
-	want   string
-	hash   hash.Hash
-	failed error
-}
-
-func (p *proven) Read(b []byte) (int, error) {
-	n, err := p.in.Read(b)
-	_, _ = p.hash.Write(b[:n]) // never fails
-	if errors.Is(err, io.EOF) {
-		if got := hex.EncodeToString(p.hash.Sum(nil)); got != p.want {
-			err = fmt.Errorf("%w: announced %s, received %s", ErrDigest, p.want, got)
-		}
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		p.failed = err
-	}
-	return n, err
 }
 
 // Artifact opens an artifact of a run; the caller closes the reader.

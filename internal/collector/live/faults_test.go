@@ -66,9 +66,9 @@ func (f *faulty) PutMeta(ctx context.Context, run store.Run, b []byte) error {
 	return f.write(func() error { return f.Store.PutMeta(ctx, run, b) })
 }
 
-func (f *faulty) PutArtifact(ctx context.Context, run store.Run, name string, r io.Reader, limit int64) (a store.Artifact, err error) {
+func (f *faulty) PutArtifact(ctx context.Context, of store.Owner, name string, r io.Reader, limit int64) (a store.Artifact, err error) {
 	err = f.write(func() error {
-		a, err = f.Store.PutArtifact(ctx, run, name, r, limit)
+		a, err = f.Store.PutArtifact(ctx, of, name, r, limit)
 		return err
 	})
 	return a, err

@@ -15,9 +15,9 @@ type Store interface {
 	Parts(ctx context.Context, run store.Run, stream string) ([]string, error)
 	Read(ctx context.Context, run store.Run, stream, part string) (io.ReadCloser, error)
 	Compact(ctx context.Context, run store.Run, stream, part string) error
-	PutArtifact(ctx context.Context, run store.Run, name string, r io.Reader, limit int64) (store.Artifact, error)
-	Artifact(ctx context.Context, run store.Run, name string) (io.ReadCloser, store.Artifact, error)
-	Artifacts(ctx context.Context, run store.Run) ([]store.Artifact, error)
+	PutArtifact(ctx context.Context, of store.Owner, name string, r io.Reader, limit int64) (store.Artifact, error)
+	Artifact(ctx context.Context, of store.Owner, name string) (io.ReadCloser, store.Artifact, error)
+	Artifacts(ctx context.Context, of store.Owner) ([]store.Artifact, error)
 	PutMeta(ctx context.Context, run store.Run, b []byte) error
 	Meta(ctx context.Context, run store.Run) ([]byte, error)
 	DeleteRun(ctx context.Context, run store.Run) error
@@ -35,7 +35,7 @@ var (
 	// ErrForeign refuses an append to bytes that this attempt did not write.
 	ErrForeign = errors.New("other bytes are kept there")
 	// ErrDigest refuses an artifact whose bytes are not those that were announced.
-	ErrDigest = errors.New("the digest does not match")
+	ErrDigest = store.ErrDigest
 	// ErrDeleted refuses everything of a run that was deleted meanwhile.
 	ErrDeleted = errors.New("the run was deleted")
 	// ErrBusy says that what is kept of the run is still being read, or that others write: ask again.

@@ -49,6 +49,17 @@ func CheckArtifact(name string) error {
 	return nil
 }
 
+// Owner is whose artifacts are kept: a Run or a Project.
+type Owner interface {
+	fmt.Stringer
+	// Check returns an ErrName unless all names are good.
+	Check() error
+	// Noun says what it is: "run" or "project".
+	Noun() string
+	// Prefix is what all its keys begin with.
+	Prefix() string
+}
+
 // Run names a run's data. Both are lower-case letters, digits and dashes, 1 to 63 characters, beginning and ending with a
 // letter or digit, as Kubernetes' namespaces and UIDs are; anything else is ErrName.
 type Run struct {
@@ -66,6 +77,9 @@ func (r Run) Check() error {
 
 // String names the run in messages.
 func (r Run) String() string { return r.Namespace + "/" + r.UID }
+
+// Noun says what it is.
+func (r Run) Noun() string { return "run" }
 
 // Runs is what every run's keys begin with.
 const Runs = "runs/"
@@ -87,6 +101,37 @@ func RunOf(key string) (Run, bool) {
 	}
 	r := Run{Namespace: parts[1], UID: parts[2]}
 	return r, r.Check() == nil
+}
+
+// Project names what is kept of a project, from one run to the next. Its names follow the rule of Run's.
+type Project struct {
+	Namespace string
+	UID       string
+}
+
+// Check returns an ErrName unless both names are good.
+func (p Project) Check() error { return Run(p).Check() }
+
+// String names the project in messages.
+func (p Project) String() string { return Run(p).String() }
+
+// Noun says what it is.
+func (p Project) Noun() string { return "project" }
+
+// Projects is what every project's keys begin with.
+const Projects = "projects/"
+
+// Prefix is what all keys of the project begin with.
+func (p Project) Prefix() string { return Projects + p.Namespace + "/" + p.UID + "/" }
+
+// ProjectOf returns the project that a key belongs to.
+func ProjectOf(key string) (Project, bool) {
+	rest, ok := strings.CutPrefix(key, Projects)
+	if !ok {
+		return Project{}, false
+	}
+	run, ok := RunOf(Runs + rest)
+	return Project(run), ok
 }
 
 // Place names one part of one stream.
@@ -178,16 +223,17 @@ func parseOrder(name string) (ordinal int, part string, ok bool) {
 	return ordinal, part, err == nil && ordinal >= 0
 }
 
-// ArtifactsPrefix is what the keys of all artifacts of a run begin with.
-func ArtifactsPrefix(run Run) string { return run.Prefix() + "artifacts/" }
+// ArtifactsPrefix is what the keys of all artifacts of an owner begin with.
+func ArtifactsPrefix(of Owner) string { return of.Prefix() + "artifacts/" }
+
+// ArtifactPrefix is what the keys of one artifact begin with.
+func ArtifactPrefix(of Owner, name string) string { return ArtifactsPrefix(of) + name + "/" }
 
 // CurrentKey names the document that publishes an artifact.
-func CurrentKey(run Run, name string) string { return ArtifactsPrefix(run) + name + "/current" }
+func CurrentKey(of Owner, name string) string { return ArtifactPrefix(of, name) + "current" }
 
 // DataKey names the object with an artifact's bytes.
-func DataKey(run Run, name, id string) string {
-	return ArtifactsPrefix(run) + name + "/" + id + ".data"
-}
+func DataKey(of Owner, name, id string) string { return ArtifactPrefix(of, name) + id + ".data" }
 
 // IDBytes is how many random bytes an id has; it is written as twice as many hexadecimal digits.
 const IDBytes = 8

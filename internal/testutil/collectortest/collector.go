@@ -48,6 +48,7 @@ type Collector struct {
 	mu        sync.Mutex
 	attempts  []*attempt
 	artifacts map[string][]byte
+	caches    map[string][]byte
 	torn      int
 	done      map[string]int
 	from      []byte
@@ -68,7 +69,7 @@ type attempt struct {
 // New starts a collector that ends with the test.
 func New(t testing.TB) *Collector {
 	t.Helper()
-	c := &Collector{artifacts: map[string][]byte{}, done: map[string]int{}, changed: make(chan struct{})}
+	c := &Collector{artifacts: map[string][]byte{}, caches: map[string][]byte{}, done: map[string]int{}, changed: make(chan struct{})}
 	c.server = httptest.NewUnstartedServer(http.HandlerFunc(c.serve))
 	c.server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	c.server.StartTLS()
@@ -178,14 +179,26 @@ func (c *Collector) Log(t testing.TB, token string) string {
 }
 
 // Artifacts returns the artifacts by name.
-func (c *Collector) Artifacts() map[string]string {
+func (c *Collector) Artifacts() map[string]string { return c.texts(c.artifacts) }
+
+// Caches returns the caches by name.
+func (c *Collector) Caches() map[string]string { return c.texts(c.caches) }
+
+func (c *Collector) texts(of map[string][]byte) map[string]string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	out := map[string]string{}
-	for name, b := range c.artifacts {
+	for name, b := range of {
 		out[name] = string(b)
 	}
 	return out
+}
+
+// SetCache puts a cache.
+func (c *Collector) SetCache(name, content string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.caches[name] = []byte(content)
 }
 
 // ArtifactNames returns the names of the artifacts, sorted.
@@ -338,7 +351,13 @@ func (c *Collector) answer(r *http.Request, body []byte) (int, any) {
 		c.done[token]++
 		return http.StatusOK, struct{}{}
 	case strings.HasPrefix(path, journal.PathArtifacts) && r.Method == http.MethodPut:
-		return c.put(strings.TrimPrefix(path, journal.PathArtifacts), r.Header.Get(journal.HeaderSHA256), body)
+		return put(c.artifacts, strings.TrimPrefix(path, journal.PathArtifacts), r.Header.Get(journal.HeaderSHA256), body)
+	case strings.HasPrefix(path, journal.PathCaches) && r.Method == http.MethodPut:
+		return put(c.caches, strings.TrimPrefix(path, journal.PathCaches), r.Header.Get(journal.HeaderSHA256), body)
+	case strings.HasPrefix(path, journal.PathCaches):
+		if b, ok := c.caches[strings.TrimPrefix(path, journal.PathCaches)]; ok {
+			return http.StatusOK, b
+		}
 	}
 	return http.StatusNotFound, journal.ErrorReply{Error: "no such path"}
 }
@@ -377,11 +396,11 @@ func (c *Collector) reply(token string) journal.AttemptReply {
 	return out
 }
 
-func (c *Collector) put(name, digest string, body []byte) (int, any) {
+func put(into map[string][]byte, name, digest string, body []byte) (int, any) {
 	sum := sha256.Sum256(body)
 	if hex.EncodeToString(sum[:]) != digest {
 		return http.StatusBadRequest, journal.ErrorReply{Error: "the digest is another"}
 	}
-	c.artifacts[name] = bytes.Clone(body)
+	into[name] = bytes.Clone(body)
 	return http.StatusCreated, struct{}{}
 }

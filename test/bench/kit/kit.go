@@ -3,11 +3,13 @@
 package kit
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -63,6 +65,40 @@ func (p *Place) Log(ctx context.Context, pod string, o *corev1.PodLogOptions) (i
 		return nil, err
 	}
 	return c.CoreV1().Pods(p.Namespace).GetLogs(pod, o).Stream(ctx)
+}
+
+// Said returns when the container runtime was given the last line with a text, of a container of the one pod that has these
+// labels. The cluster is on this machine, with its clock.
+func (p *Place) Said(ctx context.Context, labels client.MatchingLabels, container, text string) (time.Time, error) {
+	var pods corev1.PodList
+	if err := p.List(ctx, &pods, client.InNamespace(p.Namespace), labels); err != nil {
+		return time.Time{}, err
+	}
+	if len(pods.Items) != 1 {
+		return time.Time{}, fmt.Errorf("%d pods, want 1", len(pods.Items))
+	}
+	log, err := p.Log(ctx, pods.Items[0].Name, &corev1.PodLogOptions{Container: container, Timestamps: true})
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer func() { _ = log.Close() }()
+	return findLast(log, text)
+}
+
+func findLast(log io.Reader, text string) (at time.Time, err error) {
+	for lines := bufio.NewScanner(log); lines.Scan(); {
+		stamp, line, _ := strings.Cut(lines.Text(), " ")
+		if !strings.Contains(line, text) {
+			continue
+		}
+		if at, err = time.Parse(time.RFC3339Nano, stamp); err != nil {
+			return at, err
+		}
+	}
+	if at.IsZero() {
+		return at, errors.New("its log has no line with " + text)
+	}
+	return at, nil
 }
 
 // Close removes the namespace and all in it.

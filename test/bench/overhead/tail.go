@@ -1,17 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -83,42 +78,9 @@ func (b *benchmark) timeTail(ctx context.Context, src source, i int) (time.Durat
 	if err != nil {
 		return 0, err
 	}
-	said, err := b.lastSaid(ctx, run)
+	said, err := b.Said(ctx, client.MatchingLabels{v1alpha1.LabelRun: run.Name}, runjob.ContainerName, lastLine)
 	if err != nil {
 		return 0, fmt.Errorf("DbtRun %s: %w", run.Name, err)
 	}
 	return start.Add(total).Sub(said), nil
-}
-
-// lastSaid returns when the container runtime was given dbt's last line. The cluster is on this machine, with its clock.
-func (b *benchmark) lastSaid(ctx context.Context, run *v1alpha1.DbtRun) (time.Time, error) {
-	var pods corev1.PodList
-	if err := b.List(ctx, &pods, client.InNamespace(b.Namespace), client.MatchingLabels{v1alpha1.LabelRun: run.Name}); err != nil {
-		return time.Time{}, err
-	}
-	if len(pods.Items) != 1 {
-		return time.Time{}, fmt.Errorf("%d pods, want 1", len(pods.Items))
-	}
-	log, err := b.Log(ctx, pods.Items[0].Name, &corev1.PodLogOptions{Container: runjob.ContainerName, Timestamps: true})
-	if err != nil {
-		return time.Time{}, err
-	}
-	defer func() { _ = log.Close() }()
-	return findLast(log)
-}
-
-func findLast(log io.Reader) (at time.Time, err error) {
-	for lines := bufio.NewScanner(log); lines.Scan(); {
-		stamp, line, _ := strings.Cut(lines.Text(), " ")
-		if !strings.Contains(line, lastLine) {
-			continue
-		}
-		if at, err = time.Parse(time.RFC3339Nano, stamp); err != nil {
-			return at, err
-		}
-	}
-	if at.IsZero() {
-		return at, errors.New("its log has no line with " + lastLine)
-	}
-	return at, nil
 }
