@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a release in dist/VERSION: static binaries for each platform with a bill of materials each, the image for each and
-# as one index, the manifest and the chart that install it, digests, and provenance. VERSION is the tag that is checked out; to try it
+# as one index, the kubectl plugin for each platform and krew's manifest of it, the manifest and the chart that install it, digests, and provenance. VERSION is the tag that is checked out; to try it
 # out, VERSION=v0.0.0-try hack/release.sh. The same commit and Go give the same bytes in every clone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -48,6 +48,19 @@ for arch in amd64 arm64; do
   BINARIES=$work/$arch ARCH=$arch REF=$image:$version bash hack/cluster/images/operator.sh "$work" "$out/image_linux_$arch.tar"
   images+=("$out/image_linux_$arch.tar")
 done
+for platform in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64; do
+  echo "building the plugin for $platform" >&2
+  os=${platform%/*} arch=${platform#*/} program=kubectl-dbt
+  [ "$os" != windows ] || program=kubectl-dbt.exe
+  name=kubectl-dbt_${os}_$arch
+  mkdir -p "$work/$name"
+  CGO_ENABLED=0 GOOS=$os GOARCH=$arch GOFLAGS='' go build -tags disable_grpc_modules -trimpath -buildvcs=true \
+    -ldflags "-s -w -X main.version=$version" -o "$work/$name/$program" ./cmd/kubectl-dbt
+  bin/tools/cyclonedx-gomod bin -json -noserial -notimestamp -version "$version" \
+    -output "$out/$name.cdx.json" "$work/$name/$program" 2>"$work/bom.log" || fail "$(cat "$work/bom.log")"
+  "$work/release" archive -o "$out/$name.tar.gz" "$work/$name/$program" LICENSE
+done
+"$work/release" krew -version "$version" -o "$out/dbt.krew.yaml" "$out"/kubectl-dbt_*.tar.gz
 "$work/release" index -o "$out/image.oci.tar" -ref "$image:$version" "${images[@]}"
 
 # config/manager/kustomization.yaml is the one place that names the image.

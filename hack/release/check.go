@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"sigs.k8s.io/yaml"
 )
 
 // Names of the files that speak of the others.
@@ -20,12 +22,14 @@ const (
 
 // needed are modules that no binary of the operator is without, by how its file begins.
 var needed = map[string][]string{
-	"manager_": {"sigs.k8s.io/controller-runtime", "k8s.io/client-go", "gocloud.dev"},
-	"runner_":  {"github.com/go-git/go-git/v5", "github.com/go-json-experiment/json"},
+	"kubectl-dbt_": {"github.com/spf13/cobra", "k8s.io/cli-runtime"},
+	"manager_":     {"sigs.k8s.io/controller-runtime", "k8s.io/client-go", "gocloud.dev"},
+	"runner_":      {"github.com/go-git/go-git/v5", "github.com/go-json-experiment/json"},
 }
 
 // check reports, joined, what does not agree in the folder of a release: SHA256SUMS has each file with its digest, the
-// provenance each artifact with the same, and each binary has a bill of materials with the modules it cannot be without.
+// provenance each artifact with the same, each binary has a bill of materials with the modules it cannot be without, and
+// krew's manifest each archive of the plugin.
 func check(dir string) error {
 	sums, err := readSums(filepath.Join(dir, sumsFile))
 	if err != nil {
@@ -66,7 +70,8 @@ func check(dir string) error {
 			}
 		}
 	}
-	return errors.Join(append(findings, checkBoms(dir, names)...)...)
+	findings = append(findings, checkBoms(dir, names)...)
+	return errors.Join(append(findings, checkKrew(dir, names)...)...)
 }
 
 // checkBoms says what is wrong with the bills of materials of the binaries among names.
@@ -79,14 +84,15 @@ func checkBoms(dir string, names []string) []error {
 				continue
 			}
 			binaries++
-			have, err := components(filepath.Join(dir, name+bomSuffix))
+			bom := strings.TrimSuffix(name, ".tar.gz") + bomSuffix
+			have, err := components(filepath.Join(dir, bom))
 			if err != nil {
 				findings = append(findings, err)
 				continue
 			}
 			for _, module := range modules {
 				if !slices.Contains(have, module) {
-					findings = append(findings, fmt.Errorf("%s%s does not list %s", name, bomSuffix, module))
+					findings = append(findings, fmt.Errorf("%s does not list %s", bom, module))
 				}
 			}
 		}
@@ -155,12 +161,18 @@ func components(path string) ([]string, error) {
 	return names, nil
 }
 
-func readJSON(path string, into any) error {
+func readJSON(path string, into any) error { return readAs(path, into, json.Unmarshal) }
+
+func readYAML(path string, into any) error {
+	return readAs(path, into, func(raw []byte, into any) error { return yaml.UnmarshalStrict(raw, into) })
+}
+
+func readAs(path string, into any, unmarshal func([]byte, any) error) error {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(raw, into); err != nil {
+	if err := unmarshal(raw, into); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil

@@ -14,11 +14,17 @@ func main() {
 	}
 }
 
+const commands = "archive, krew, index, provenance or check"
+
 func run(args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("want index, provenance or check")
+		return fmt.Errorf("want %s", commands)
 	}
 	switch name, rest := args[0], args[1:]; name {
+	case "archive":
+		return runArchive(rest)
+	case "krew":
+		return runKrew(rest)
 	case "index":
 		return runIndex(rest)
 	case "provenance":
@@ -29,8 +35,36 @@ func run(args []string) error {
 		}
 		return check(rest[0])
 	default:
-		return fmt.Errorf("found %q, want index, provenance or check", name)
+		return fmt.Errorf("found %q, want %s", name, commands)
 	}
+}
+
+func runArchive(args []string) error {
+	fs := flag.NewFlagSet("archive", flag.ContinueOnError)
+	out := fs.String("o", "", "file to write")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	if *out == "" || fs.NArg() == 0 {
+		return fmt.Errorf("archive: -o and at least one file are needed")
+	}
+	return writeArchive(*out, fs.Args())
+}
+
+func runKrew(args []string) error {
+	fs := flag.NewFlagSet("krew", flag.ContinueOnError)
+	out, version := fs.String("o", "", "file to write"), fs.String("version", "", "the release's version")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	if *out == "" || *version == "" || fs.NArg() == 0 {
+		return fmt.Errorf("krew: -o, -version and at least one archive are needed")
+	}
+	manifest, err := krew(*version, fs.Args())
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(*out, manifest, 0o644)
 }
 
 func runIndex(args []string) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -18,9 +20,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"sigs.k8s.io/yaml"
 )
 
 const commit = "0123456789abcdef0123456789abcdef01234567"
+
+const plugin = "kubectl-dbt_linux_amd64.tar.gz"
 
 // made returns a folder with a release of made-up files, whose pieces agree.
 func made(t *testing.T) string {
@@ -28,9 +33,18 @@ func made(t *testing.T) string {
 	dir := t.TempDir()
 	put(t, dir, "install.yaml", "kind: Namespace\n")
 	for prefix, modules := range needed {
-		put(t, dir, prefix+"linux_amd64", "\x7fELF "+prefix)
+		suffix := ""
+		if prefix == "kubectl-dbt_" {
+			suffix = ".tar.gz"
+		}
+		put(t, dir, prefix+"linux_amd64"+suffix, "\x7fELF "+prefix)
 		put(t, dir, prefix+"linux_amd64"+bomSuffix, bom(t, modules...))
 	}
+	manifest, err := krew("v1.2.3", []string{filepath.Join(dir, plugin)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, dir, krewFile, string(manifest))
 	seal(t, dir)
 	return dir
 }
@@ -103,6 +117,18 @@ func TestCheck(t *testing.T) {
 		"ThinBom": {"a bill of materials that lacks a module", func(dir string) {
 			put(t, dir, "manager_linux_amd64"+bomSuffix, bom(t, "k8s.io/client-go"))
 		}, "does not list sigs.k8s.io/controller-runtime"},
+		"OldKrew": {"the plugin was built anew, krew's manifest was not made", func(dir string) {
+			put(t, dir, plugin, "other")
+			seal(t, dir)
+		}, plugin + ": dbt.krew.yaml says"},
+		"NotInKrew": {"a platform that krew is not told of", func(dir string) {
+			put(t, dir, "kubectl-dbt_darwin_arm64.tar.gz", "x")
+			put(t, dir, "kubectl-dbt_darwin_arm64"+bomSuffix, bom(t, needed["kubectl-dbt_"]...))
+			seal(t, dir)
+		}, "kubectl-dbt_darwin_arm64.tar.gz is not told of in dbt.krew.yaml"},
+		"NoPluginBom": {"the plugin without a bill of materials", func(dir string) {
+			put(t, dir, "kubectl-dbt_linux_amd64"+bomSuffix, bom(t, "github.com/spf13/cobra"))
+		}, "kubectl-dbt_linux_amd64.cdx.json does not list k8s.io/cli-runtime"},
 		"NoSums": {"nothing to check by", func(dir string) { _ = os.Remove(filepath.Join(dir, sumsFile)) }, "SHA256SUMS"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -203,7 +229,7 @@ func unpack(t *testing.T, path, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	for r := tar.NewReader(f); ; {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -228,7 +254,7 @@ func TestRefusals(t *testing.T) {
 		args []string
 		want string
 	}{
-		"nothing to do":            {nil, "want index, provenance or check"},
+		"nothing to do":            {nil, "want archive, krew, index, provenance or check"},
 		"no such thing":            {[]string{"sign"}, `found "sign"`},
 		"an index of nothing":      {[]string{"index", "-o", "x", "-ref", "y"}, "at least one image"},
 		"provenance of nothing":    {[]string{"provenance", "-o", "x"}, "at least one file"},
@@ -238,5 +264,76 @@ func TestRefusals(t *testing.T) {
 		if err := run(tc.args); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: got %v, want an error with %q", reason, err, tc.want)
 		}
+	}
+}
+
+func TestArchive(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "kubectl-dbt", "program")
+	put(t, dir, "LICENSE", "text")
+	program := filepath.Join(dir, "kubectl-dbt")
+	if err := os.Chmod(program, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	files := []string{program, filepath.Join(dir, "LICENSE")}
+	first, second := filepath.Join(dir, "a.tar.gz"), filepath.Join(dir, "b.tar.gz")
+	if err := writeArchive(first, files); err != nil {
+		t.Fatal(err)
+	}
+	later := time.Now().Add(time.Hour)
+	if err := errors.Join(os.Chtimes(program, later, later), os.Chmod(program, 0o755), writeArchive(second, files)); err != nil {
+		t.Fatal(err)
+	}
+	if readFile(t, dir, "a.tar.gz") != readFile(t, dir, "b.tar.gz") {
+		t.Error("the same files give other bytes")
+	}
+	zip, err := gzip.NewReader(strings.NewReader(readFile(t, dir, "a.tar.gz")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for in := tar.NewReader(zip); ; {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		b, readErr := io.ReadAll(in)
+		if err := errors.Join(err, readErr); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprintf("%s %o %s", h.Name, h.Mode, b))
+	}
+	if want := "kubectl-dbt 755 program, LICENSE 644 text"; strings.Join(got, ", ") != want {
+		t.Errorf("packed %q, want %s", got, want)
+	}
+	if err := writeArchive(first, []string{filepath.Join(dir, "nothing")}); err == nil {
+		t.Error("a file that is not there was packed")
+	}
+}
+
+func TestKrew(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "kubectl-dbt_windows_amd64.tar.gz", "w")
+	put(t, dir, "kubectl-dbt_linux_arm64.tar.gz", "l")
+	manifest, err := krew("v1.2.3", []string{filepath.Join(dir, "kubectl-dbt_windows_amd64.tar.gz"), filepath.Join(dir, "kubectl-dbt_linux_arm64.tar.gz")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p krewPlugin
+	if err := yaml.UnmarshalStrict(manifest, &p); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Spec.Platforms) != 2 {
+		t.Fatalf("found %d platforms", len(p.Spec.Platforms))
+	}
+	linux, windows := p.Spec.Platforms[0], p.Spec.Platforms[1]
+	if linux.URI != repository+"/releases/download/v1.2.3/kubectl-dbt_linux_arm64.tar.gz" || linux.Bin != "kubectl-dbt" || linux.Selector.MatchLabels["arch"] != "arm64" {
+		t.Errorf("linux: %+v", linux)
+	}
+	if windows.Bin != "kubectl-dbt.exe" || windows.Selector.MatchLabels["os"] != "windows" || len(windows.SHA256) != 64 {
+		t.Errorf("windows: %+v", windows)
+	}
+	if _, err := krew("v1.2.3", []string{filepath.Join(dir, "kubectl-dbt.tar.gz")}); err == nil {
+		t.Error("an archive without a platform was taken")
 	}
 }
