@@ -1,5 +1,5 @@
 // Command throughput measures how many DbtRuns a second are carried out, beside the same number of bare Jobs with the same
-// pods, on a control plane of its own with pods on paper (kwok). It prints tables in Markdown whose rows end in "met" or
+// pods, and of such Jobs with the least record of what became of them, on control planes of their own with pods on paper (kwok). It prints tables in Markdown whose rows end in "met" or
 // "not met".
 //
 //	go run ./test/bench/throughput -manager bin/manager -assets bin/k8s -kwok bin/tools/kwok
@@ -45,8 +45,8 @@ func main() {
 
 func bench(ctx context.Context, o options) (met bool, err error) {
 	r := report.New("throughput")
-	rates := r.Table(fmt.Sprintf("created by %d clients, pods simulated", o.clients), "Jobs a second", "DbtRuns a second", "ratio", "budget")
-	costs := r.Table("per object, of all clients", "requests, Job", "requests, DbtRun", "etcd grew by bytes, Job", "etcd grew by bytes, DbtRun", "processor ms, Job", "processor ms, DbtRun", "of that the manager's")
+	rates := r.Table(fmt.Sprintf("created by %d clients, pods simulated", o.clients), "Jobs a second", "Jobs with a record", "DbtRuns", "by Jobs", "by Jobs with a record", "budget")
+	costs := r.Table("per object, of all clients", "requests", "etcd grew by bytes", "processor, ms", "of that the API server's", "the manager's")
 	for field := range strings.SplitSeq(o.counts, ",") {
 		n, err := strconv.Atoi(field)
 		if err != nil || n < 1 {
@@ -56,18 +56,22 @@ func bench(ctx context.Context, o options) (met bool, err error) {
 		if err != nil {
 			return false, fmt.Errorf("%d Jobs: %w", n, err)
 		}
+		records, err := measure(ctx, o, n, recorded{})
+		if err != nil {
+			return false, fmt.Errorf("%d Jobs with a record: %w", n, err)
+		}
 		runs, err := measure(ctx, o, n, dbtRuns{})
 		if err != nil {
 			return false, fmt.Errorf("%d DbtRuns: %w", n, err)
 		}
 		r.Kubernetes = runs.version
-		r.Durations(fmt.Sprintf("ends of %d Jobs", n), jobs.ends)
-		r.Durations(fmt.Sprintf("ends of %d DbtRuns", n), runs.ends)
-		ratio := runs.rate() / jobs.rate()
-		rates.Row(ratio >= minRatio, strconv.Itoa(n), fmt.Sprintf("%.1f", jobs.rate()), fmt.Sprintf("%.1f", runs.rate()), fmt.Sprintf("%.2f", ratio), fmt.Sprintf("%.2f", minRatio))
-		costs.Note(strconv.Itoa(n), jobs.perObject(jobs.requests), runs.perObject(runs.requests), jobs.perObject(jobs.etcd), runs.perObject(runs.etcd),
-			jobs.perObject(jobs.processor()*1000), runs.perObject(runs.processor()*1000), runs.perObject(runs.spent["manager"].Seconds()*1000))
-		for _, found := range []*result{jobs, runs} {
+		rate := func(of *result) string { return fmt.Sprintf("%.1f", of.rate()) }
+		by := func(of *result) string { return fmt.Sprintf("%.2f", runs.rate()/of.rate()) }
+		rates.Row(runs.rate() >= minRatio*jobs.rate(), strconv.Itoa(n), rate(jobs), rate(records), rate(runs), by(jobs), by(records), fmt.Sprintf("%.2f of Jobs", minRatio))
+		for _, found := range []*result{jobs, records, runs} {
+			r.Durations(fmt.Sprintf("ends of %d %s", n, found.what), found.ends)
+			costs.Note(fmt.Sprintf("%d %s", n, found.what), found.perObject(found.requests), found.perObject(found.etcd), found.perObject(found.processor()*1000),
+				found.perObject(found.spent["kube-apiserver"].Seconds()*1000), found.perObject(found.spent["manager"].Seconds()*1000))
 			fmt.Fprintf(os.Stderr, "%d %s: %s; requests by verb: %v; processor time: %v\n", n, found.what, found.took().Round(time.Second/10), found.byVerb, found.spent)
 		}
 	}

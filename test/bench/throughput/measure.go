@@ -32,8 +32,10 @@ type kind interface {
 	// over returns the name of one that is over, "" of one that is not. Its error is that of one that failed.
 	over(o runtime.Object) (string, error)
 	// needs starts what carries them out beside Kubernetes, nil when nothing does.
-	needs(p *plane.Plane, o options) (*plane.Process, error)
+	needs(ctx context.Context, p *plane.Plane, o options) (stopper, error)
 }
+
+type stopper interface{ Stop() }
 
 // measure carries out n of a kind on a control plane of their own.
 func measure(ctx context.Context, o options, n int, k kind) (*result, error) {
@@ -42,7 +44,7 @@ func measure(ctx context.Context, o options, n int, k kind) (*result, error) {
 		return nil, err
 	}
 	defer p.Stop()
-	m, err := k.needs(p, o)
+	m, err := k.needs(ctx, p, o)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +190,7 @@ func (dbtRuns) over(o runtime.Object) (string, error) {
 	return r.Name, nil
 }
 
-func (dbtRuns) needs(p *plane.Plane, o options) (*plane.Process, error) {
+func (dbtRuns) needs(_ context.Context, p *plane.Plane, o options) (stopper, error) {
 	return p.Manager("bench-throughput", o.manager, plane.Setup{Args: []string{"--runner-delivery=" + string(delivery), plane.ServeProfiles}})
 }
 
@@ -205,12 +207,17 @@ func (bareJobs) list() client.ObjectList { return &batchv1.JobList{} }
 func (bareJobs) make(i int) (client.Object, error) {
 	of := run(i)
 	of.UID = "0"
-	job, err := runjob.Build(of, runjob.Resolve(of, plane.Shop(), [][]string{{"dbt", "build"}}), runjob.Options{OperatorImage: "registry.example.com/dbt-operator:1", Delivery: delivery})
+	job, err := jobOf(of)
 	if err != nil {
 		return nil, err
 	}
 	job.OwnerReferences = nil
 	return job, nil
+}
+
+// jobOf returns the Job that the operator makes of a run.
+func jobOf(run *v1alpha1.DbtRun) (*batchv1.Job, error) {
+	return runjob.Build(run, runjob.Resolve(run, plane.Shop(), [][]string{{"dbt", "build"}}), runjob.Options{OperatorImage: "registry.example.com/dbt-operator:1", Delivery: delivery})
 }
 
 func (bareJobs) over(o runtime.Object) (string, error) {
@@ -221,4 +228,4 @@ func (bareJobs) over(o runtime.Object) (string, error) {
 	return o.(*batchv1.Job).Name, nil //nolint:forcetypeassert // it is done, so it is a Job
 }
 
-func (bareJobs) needs(*plane.Plane, options) (*plane.Process, error) { return nil, nil }
+func (bareJobs) needs(context.Context, *plane.Plane, options) (stopper, error) { return nil, nil }
