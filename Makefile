@@ -191,6 +191,10 @@ api-docs: $(CRD_REF_DOCS) ## Generate docs/reference/api.md from the API types.
 	$(CRD_REF_DOCS) --log-level=ERROR --renderer=markdown --source-path=api \
 		--config=hack/tools/crd-ref-docs/config.yaml --output-path=docs/reference/api.md
 
+.PHONY: cli-docs
+cli-docs: ## Generate docs/reference/cli.md from the commands of kubectl dbt.
+	go run ./hack/cli-docs
+
 .PHONY: fmt
 fmt: ## Format the Go code.
 	git ls-files -z '*.go' | xargs -0 gofmt -w

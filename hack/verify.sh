@@ -9,8 +9,8 @@ step() { printf '== %s\n' "$*"; }
 state() { git status --porcelain; git diff; }
 before=$(state)
 
-step generated code, CRDs, roles and API reference
-make --no-print-directory generate manifests api-docs
+step generated code, CRDs, roles and references
+make --no-print-directory generate manifests api-docs cli-docs
 
 step go.mod and go.sum
 for module in . hack/tools hack/tools/versitygw hack/tools/dex hack/tools/kwok hack/tools/hugo hack/tools/cyclonedx-gomod hack/cluster hack/release test/packaging test/monitoring test/docs; do
@@ -40,7 +40,7 @@ make --no-print-directory lint
 step the tree is as it was
 if [ "$before" != "$(state)" ]; then
   git --no-pager diff --stat >&2
-  echo "generated files differ from what is there: run make generate manifests api-docs, and commit" >&2
+  echo "generated files differ from what is there: run make generate manifests api-docs cli-docs, and commit" >&2
   exit 1
 fi
 # In CI nothing is uncommitted, so nothing may differ at all.
