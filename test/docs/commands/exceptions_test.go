@@ -2,7 +2,7 @@ package commands
 
 // exceptions are what calls begin with that nothing here can try, and why. An entry that no page needs is an error.
 var exceptions = map[string]string{
-	"echo": shells, "eval": shells, "grep": shells, "head": shells, "tail": shells, "jq": shells,
+	"echo": shells, "eval": shells, "grep": shells, "head": shells, "tail": shells, "jq": shells, "dot": shells,
 
 	"kubectl dbt __complete": "cobra's own, which it adds when it is called; test/integration calls it",
 

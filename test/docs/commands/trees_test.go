@@ -113,7 +113,7 @@ func files(r *pages.Repository, page string, c *cobra.Command) string {
 // spokenOf are the kinds that pages name, as kubectl takes them.
 var spokenOf = []string{
 	"dbtproject", "dbtprojects", "dbtrun", "dbtruns", "dbtschedule", "dbtschedules",
-	"crd", "deployment", "event", "events", "job", "jobs", "lease", "namespace", "pod", "pods", "pvc", "secret", "secrets", "configmap",
+	"crd", "cronjob", "deployment", "event", "events", "job", "jobs", "lease", "namespace", "pod", "pods", "pvc", "secret", "secrets", "configmap",
 }
 
 // kinds says which kind a call names that pages do not speak of.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -91,7 +92,7 @@ func start(ctx context.Context) (stop func(), err error) {
 	return stop, inForce(ctx, config)
 }
 
-// inForce waits until the policies are: they refuse who has not logged in, and nothing else does.
+// inForce waits until the API server serves the kinds, and the policies refuse who has not logged in, which nothing else does.
 func inForce(ctx context.Context, config *rest.Config) error {
 	config = rest.CopyConfig(config)
 	config.Impersonate = rest.ImpersonationConfig{UserName: "system:anonymous", Groups: []string{"system:masters"}}
@@ -102,7 +103,10 @@ func inForce(ctx context.Context, config *rest.Config) error {
 	for _, kind := range []string{"DbtProject", "DbtRun", "DbtSchedule"} {
 		object := &unstructured.Unstructured{Object: base(kind)}
 		err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
-			return nobody.Create(ctx, object.DeepCopy(), client.DryRunAll) != nil, nil
+			if err := admin.Create(ctx, object.DeepCopy(), client.DryRunAll); err != nil {
+				return false, nil //nolint:nilerr // asked again
+			}
+			return apierrors.IsForbidden(nobody.Create(ctx, object.DeepCopy(), client.DryRunAll)), nil
 		})
 		if err != nil {
 			return fmt.Errorf("waiting for the policy of %ss: %w", kind, err)

@@ -22,6 +22,9 @@ import (
 // elsewhere are what manifests of pages begin with that this API server does not know, and why that is as it should be.
 var elsewhere = map[string]string{
 	"apiVersion: apiserver.config.k8s.io/": "a file of the API server's own; test/oidc starts one with a file of the same fields",
+	"apiVersion: argoproj.io/":             "what a reader of the page on Argo Workflows has, or another controller's",
+	"# profiles.yml":                       "dbt's own file",
+	"# .github/workflows/":                 "a file of GitHub Actions; what it has a shell run, test/docs/commands looks at",
 	"users:":                               "a part of a kubeconfig",
 }
 
@@ -81,7 +84,7 @@ func taken(ctx context.Context, block string, used map[string]bool) error {
 	for prefix := range elsewhere {
 		if strings.HasPrefix(block, prefix) {
 			used[prefix] = true
-			return nil
+			return within(ctx, block)
 		}
 	}
 	if strings.HasPrefix(block, "# kustomization.yaml") {
@@ -101,6 +104,44 @@ func taken(ctx context.Context, block string, used map[string]bool) error {
 		}
 	}
 	return nil
+}
+
+// within reports why a manifest of ours that is a text in somebody else's is not taken.
+func within(ctx context.Context, block string) error {
+	objects, err := manifest.Objects([]byte(block), "the block")
+	if err != nil {
+		return err
+	}
+	var texts []string
+	for _, object := range objects {
+		texts = append(texts, ours(object.Object)...)
+	}
+	for _, text := range texts {
+		if err := taken(ctx, text, map[string]bool{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ours returns the texts in a value that are manifests of our kinds.
+func ours(value any) []string {
+	var out []string
+	switch v := value.(type) {
+	case string:
+		if strings.HasPrefix(v, "apiVersion: "+group) {
+			out = append(out, v)
+		}
+	case []any:
+		for _, item := range v {
+			out = append(out, ours(item)...)
+		}
+	case map[string]any:
+		for _, item := range v {
+			out = append(out, ours(item)...)
+		}
+	}
+	return out
 }
 
 // create has the API server check an object by a strict dry run.

@@ -35,18 +35,13 @@ func (p Page) Calls() ([]Call, error) {
 	var calls []Call
 	var failed []error
 	for _, b := range p.Blocks {
-		if !Shells[b.Language] {
-			continue
+		for _, script := range scripts(b) {
+			found, err := read(script, b.Line)
+			if err != nil {
+				failed = append(failed, fmt.Errorf("%s:%w", p.Path, err))
+			}
+			calls = append(calls, found...)
 		}
-		script := b.Text
-		if b.Language == Console {
-			script = typed(script)
-		}
-		found, err := read(script, b.Line)
-		if err != nil {
-			failed = append(failed, fmt.Errorf("%s:%w", p.Path, err))
-		}
-		calls = append(calls, found...)
 	}
 	for _, s := range p.Spans {
 		for _, begin := range begins {
@@ -64,6 +59,49 @@ func (p Page) Calls() ([]Call, error) {
 		}
 	}
 	return calls, errors.Join(failed...)
+}
+
+// Workflow is how a block begins that holds a file of GitHub Actions.
+const Workflow = "# .github/workflows/"
+
+// scripts returns what a block has a shell run. Those of a workflow stand on their own lines, in the order of the file.
+func scripts(b Block) []string {
+	switch {
+	case b.Language == Console:
+		return []string{typed(b.Text)}
+	case Shells[b.Language]:
+		return []string{b.Text}
+	case !strings.HasPrefix(b.Text, Workflow):
+		return nil
+	}
+	var out []string
+	var script strings.Builder
+	inside := -1 // how far the "run: |" of the script is indented
+	number := 0  // of lines before this one
+	for line := range strings.Lines(b.Text) {
+		text := strings.TrimLeft(line, " -")
+		indent := len(line) - len(text)
+		if inside >= 0 && indent <= inside && strings.TrimSpace(line) != "" {
+			out = append(out, script.String())
+			inside = -1
+		}
+		command, begins := strings.CutPrefix(text, "run: ")
+		switch {
+		case inside >= 0:
+			script.WriteString(line)
+		case begins && strings.TrimSpace(command) == "|":
+			inside = indent
+			script.Reset()
+			script.WriteString(strings.Repeat("\n", number+1))
+		case begins:
+			out = append(out, strings.Repeat("\n", number)+command)
+		}
+		number++
+	}
+	if inside >= 0 {
+		out = append(out, script.String())
+	}
+	return out
 }
 
 // typed returns what is typed in a console, with an empty line in place of each that it prints.

@@ -16,6 +16,7 @@ func TestCalls(t *testing.T) {
 			{Line: 10, Language: "sh", Text: "make a   # why\n\ntoken=$(kubectl create token \"x y\") && curl \\\n  -H \"T: $token\" 'a b' &\n"},
 			{Line: 20, Language: "console", Text: "$ helm install \\\n  x\nmake nothing of what is printed\n$ grep a | head -1\n"},
 			{Line: 30, Language: "yaml", Text: "make: no command\n"},
+			{Line: 33, Language: "yaml", Text: pages.Workflow + "x.yaml\nsteps:\n  - run: make d\n  - name: x\n    run: |\n      make e \\\n        f\n  - name: y\n"},
 		},
 		Spans: []pages.Span{{Line: 40, Text: "kubectl dbt run"}, {Line: 41, Text: "makes"}, {Line: 42, Text: "make"}},
 	}
@@ -26,6 +27,8 @@ func TestCalls(t *testing.T) {
 		{Line: 20, Words: []string{"helm", "install", "x"}},
 		{Line: 23, Words: []string{"grep", "a"}},
 		{Line: 23, Words: []string{"head", "-1"}},
+		{Line: 35, Words: []string{"make", "d"}},
+		{Line: 38, Words: []string{"make", "e", "f"}},
 		{Line: 40, Words: []string{"kubectl", "dbt", "run"}, Span: true},
 	}
 	got, err := page.Calls()
