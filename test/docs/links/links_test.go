@@ -3,6 +3,7 @@ package links
 import (
 	"fmt"
 	"net/url"
+	"os"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
 
 	"github.com/dbt-operator/dbt-operator/test/docs/pages"
 )
@@ -81,6 +83,38 @@ func TestEveryPageIsLinkedTo(t *testing.T) {
 	for _, p := range r.Pages {
 		if strings.HasPrefix(p.Path, "docs/") && p.Path != "docs/README.md" && !index[p.Path] {
 			t.Errorf("docs/README.md has no link to %s", p.Path)
+		}
+	}
+}
+
+// The site's menu has every page. What it names and is not there the site leaves out.
+func TestEveryPageIsInTheMenu(t *testing.T) {
+	t.Parallel()
+	r, err := pages.Read(t.Context(), filepath.Join("..", "..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(filepath.Join(r.Root, "hack", "site", "hugo.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config struct {
+		Params struct {
+			Nav []struct{ Pages []string }
+		}
+	}
+	if err := yaml.Unmarshal(content, &config); err != nil {
+		t.Fatal(err)
+	}
+	menu := map[string]bool{}
+	for _, part := range config.Params.Nav {
+		for _, page := range part.Pages {
+			menu["docs/"+page+".md"] = true
+		}
+	}
+	for _, p := range r.Pages {
+		if strings.HasPrefix(p.Path, "docs/") && p.Path != "docs/README.md" && !menu[p.Path] {
+			t.Errorf("hack/site/hugo.yaml does not say where in the menu %s stands", p.Path)
 		}
 	}
 }
