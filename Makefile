@@ -191,6 +191,14 @@ api-docs: $(CRD_REF_DOCS) ## Generate docs/reference/api.md from the API types.
 	$(CRD_REF_DOCS) --log-level=ERROR --renderer=markdown --source-path=api \
 		--config=hack/tools/crd-ref-docs/config.yaml --output-path=docs/reference/api.md
 
+.PHONY: docs
+docs: $(TOOLS)/hugo ## Build the site of docs/ into dist/site; a broken link or anchor fails.
+	hack/site.sh
+
+.PHONY: cli-docs
+cli-docs: ## Generate docs/reference/cli.md from the commands of kubectl dbt.
+	go run ./hack/cli-docs
+
 .PHONY: fmt
 fmt: ## Format the Go code.
 	git ls-files -z '*.go' | xargs -0 gofmt -w
@@ -221,6 +229,9 @@ $(TOOLS)/dex: hack/tools/dex/go.mod hack/tools/dex/go.sum
 
 $(TOOLS)/kwok: hack/tools/kwok/go.mod hack/tools/kwok/go.sum
 	hack/tool.sh kwok
+
+$(TOOLS)/hugo: hack/tools/hugo/go.mod hack/tools/hugo/go.sum
+	hack/tool.sh hugo
 
 $(TOOLS)/%: hack/tools/go.mod hack/tools/go.sum
 	hack/tool.sh $*

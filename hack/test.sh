@@ -65,14 +65,18 @@ unit() {
   for module in hack/cluster hack/release test/monitoring; do
     go -C "$module" test -json ./... || status=1
   done
+  # What the pages say; what of it needs an API server is of the integration level. Go's cache of results does not see files
+  # outside of the module.
+  go -C test/docs test -json -count=1 ./pages ./links ./commands || status=1
   return "$status"
 }
 
-# The tests of the chart and of GitOps are a module of their own.
+# The tests of the chart and of GitOps are a module of their own, as those of the pages are.
 integration() {
   local status=0
   go test -json -count=1 ./test/integration/... ./test/s3/... ./test/gate/... ./test/oidc/... ./test/ui/... ./test/bench/soak || status=1
   go -C test/packaging test -json -count=1 ./... || status=1
+  go -C test/docs test -json -count=1 ./manifests || status=1
   return "$status"
 }
 

@@ -17,6 +17,7 @@ declare -A package=(
   [cyclonedx-gomod]=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
   [dex]=github.com/dexidp/dex/cmd/dex
   [kwok]=sigs.k8s.io/kwok/cmd/kwok
+  [hugo]=github.com/gohugoio/hugo
 )
 # What would raise the versions that other tools are built from.
 declare -A module=(
@@ -24,6 +25,7 @@ declare -A module=(
   [cyclonedx-gomod]=hack/tools/cyclonedx-gomod
   [dex]=hack/tools/dex
   [kwok]=hack/tools/kwok
+  [hugo]=hack/tools/hugo
 )
 
 [ $# -gt 0 ] || set -- "${!package[@]}"

@@ -9,11 +9,11 @@ step() { printf '== %s\n' "$*"; }
 state() { git status --porcelain; git diff; }
 before=$(state)
 
-step generated code, CRDs, roles and API reference
-make --no-print-directory generate manifests api-docs
+step generated code, CRDs, roles and references
+make --no-print-directory generate manifests api-docs cli-docs
 
 step go.mod and go.sum
-for module in . hack/tools hack/tools/versitygw hack/tools/dex hack/tools/kwok hack/tools/cyclonedx-gomod hack/cluster hack/release test/packaging test/monitoring; do
+for module in . hack/tools hack/tools/versitygw hack/tools/dex hack/tools/kwok hack/tools/hugo hack/tools/cyclonedx-gomod hack/cluster hack/release test/packaging test/monitoring test/docs; do
   if ! go -C "$module" mod tidy -diff; then
     echo "run go mod tidy in $module and commit" >&2
     exit 1
@@ -30,7 +30,7 @@ fi
 
 step go vet
 go vet ./...
-for module in test/packaging test/monitoring; do
+for module in test/packaging test/monitoring test/docs; do
   go -C "$module" vet ./...
 done
 
@@ -40,7 +40,7 @@ make --no-print-directory lint
 step the tree is as it was
 if [ "$before" != "$(state)" ]; then
   git --no-pager diff --stat >&2
-  echo "generated files differ from what is there: run make generate manifests api-docs, and commit" >&2
+  echo "generated files differ from what is there: run make generate manifests api-docs cli-docs, and commit" >&2
   exit 1
 fi
 # In CI nothing is uncommitted, so nothing may differ at all.
@@ -48,3 +48,6 @@ fi
 
 step import rules
 go test -count=1 ./test/arch
+
+step links and commands of pages
+go -C test/docs test -count=1 ./pages ./links ./commands

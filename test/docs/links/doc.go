@@ -1,0 +1,2 @@
+// Package links tests that the links of the repository's pages lead somewhere. It holds tests only.
+package links
