@@ -65,8 +65,9 @@ unit() {
   for module in hack/cluster hack/release test/monitoring; do
     go -C "$module" test -json ./... || status=1
   done
-  # What the pages say; what of it needs an API server is of the integration level. Go's cache of results does not see files
-  # outside of the module.
+  # Log collectors; what the pages say, of which what needs an API server is of the integration level. Go's cache of results
+  # does not see files outside of a module.
+  go -C test/logs test -json -count=1 ./... || status=1
   go -C test/docs test -json -count=1 ./pages ./links ./commands || status=1
   return "$status"
 }

@@ -122,6 +122,9 @@ const (
 	// "claude-code/2.1": `kubectl dbt mcp` writes it on the runs it makes. It is what the agent says of itself: whoever may
 	// create the run may write anything there, or leave it out. Who asked is spec.requestedBy.
 	AnnotationAgent = "dbtoperator.dev/agent"
+	// AnnotationTraceParent on a DbtRun holds the caller's span, as the traceparent header of W3C Trace Context has it: the run's
+	// trace becomes part of the caller's. One that is malformed is ignored.
+	AnnotationTraceParent = "dbtoperator.dev/traceparent"
 )
 
 // InlineProject stands for the project's name in the status of a run with an inline project.

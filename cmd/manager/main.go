@@ -60,6 +60,7 @@ type options struct {
 	gracePeriod    time.Duration
 	collector      collectorOptions
 	lineage        lineageOptions
+	tracing        tracingOptions
 }
 
 func (o *options) bind(fs *flag.FlagSet) {
@@ -81,6 +82,7 @@ func (o *options) bind(fs *flag.FlagSet) {
 	fs.DurationVar(&o.gracePeriod, "graceful-shutdown-timeout", 20*time.Second, "How long work in progress may take at a stop.")
 	o.collector.bind(fs)
 	o.lineage.bind(fs)
+	o.tracing.bind(fs)
 }
 
 func (o *options) validate() error {
@@ -104,7 +106,10 @@ func (o *options) validate() error {
 	if err := o.collector.validate(); err != nil {
 		return err
 	}
-	return o.lineage.validate(o.collector.store != "")
+	if err := o.lineage.validate(o.collector.store != ""); err != nil {
+		return err
+	}
+	return o.tracing.validate(o.collector.store != "")
 }
 
 func (o *options) namespaceList() []string {
@@ -218,6 +223,9 @@ func addControllers(ctx context.Context, mgr manager.Manager, o options, scope c
 		return fmt.Errorf("setting up the DbtRun controller: %w", err)
 	}
 	if err := addLineage(mgr, o.lineage, kept); err != nil {
+		return err
+	}
+	if err := addTracing(ctx, mgr, o.tracing, kept); err != nil {
 		return err
 	}
 	if err := dbtproject.New(clk, mgr.GetClient()).SetupWithManager(mgr, scope.Shard); err != nil {

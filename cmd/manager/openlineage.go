@@ -13,10 +13,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/dbt-operator/dbt-operator/internal/controller/follow"
 	lineagecontroller "github.com/dbt-operator/dbt-operator/internal/controller/openlineage"
 	operatormetrics "github.com/dbt-operator/dbt-operator/internal/metrics"
 	"github.com/dbt-operator/dbt-operator/internal/openlineage"
 	"github.com/dbt-operator/dbt-operator/internal/openlineage/send"
+	"github.com/dbt-operator/dbt-operator/internal/outbox"
 	"github.com/dbt-operator/dbt-operator/internal/store"
 )
 
@@ -67,7 +69,7 @@ func addLineage(mgr manager.Manager, o lineageOptions, kept *store.Store) error 
 	c := send.Config{
 		URL: u, Options: o.events, Source: known, Marks: known, Now: clk.Now, After: clk.After,
 		Count: func(result send.Result, n int) { counts.Events(string(result), n) },
-		Log:   func(run send.Key, err error) { log.Error(err, "sending events of a run", "run", run.String()) },
+		Log:   func(run outbox.Key, err error) { log.Error(err, "sending events of a run", "run", run.String()) },
 	}
 	if o.tokenFile != "" {
 		c.Token = o.token
@@ -77,5 +79,5 @@ func addLineage(mgr manager.Manager, o lineageOptions, kept *store.Store) error 
 	if err := mgr.Add(manager.RunnableFunc(sender.Start)); err != nil {
 		return fmt.Errorf("adding the OpenLineage sender: %w", err)
 	}
-	return lineagecontroller.New(clk, mgr.GetClient(), sender).SetupWithManager(mgr)
+	return follow.New(lineagecontroller.Name, clk, mgr.GetClient(), sender).SetupWithManager(mgr)
 }

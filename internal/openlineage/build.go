@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/dbt-operator/dbt-operator/internal/dbt"
+	"github.com/dbt-operator/dbt-operator/internal/journal"
 )
 
 // Input is what the events of a run are made of.
@@ -64,11 +65,11 @@ func (b *builder) nodes(open Open, yield func(Event) bool) error {
 	if err != nil {
 		return err
 	}
-	b.index, b.adapter = index, index.adapter(b.history.adapter)
+	b.index, b.adapter = index, index.adapter(b.history.Adapter())
 	b.namespace = b.datasetNamespace()
 	told := map[string]bool{}
 	tell := func(n dbt.LineageNode) error {
-		for _, x := range b.history.byNode[n.ID] {
+		for _, x := range b.history.Node(n.ID) {
 			if !b.execution(n, x, yield) {
 				return errStop
 			}
@@ -76,7 +77,7 @@ func (b *builder) nodes(open Open, yield func(Event) bool) error {
 		return nil
 	}
 	if _, err := each(open, func(n dbt.LineageNode) error {
-		if len(b.history.byNode[n.ID]) == 0 || told[n.ID] {
+		if len(b.history.Node(n.ID)) == 0 || told[n.ID] {
 			return nil
 		}
 		told[n.ID] = true
@@ -85,8 +86,8 @@ func (b *builder) nodes(open Open, yield func(Event) bool) error {
 		return err
 	}
 	// What ran and is not in the document.
-	for _, x := range b.history.executions {
-		if x.nth == 0 && !told[x.ID] {
+	for _, x := range b.history.Executions() {
+		if x.Nth == 0 && !told[x.ID] {
 			if err := tell(dbt.LineageNode{ID: x.ID, ResourceType: x.ResourceType, Path: x.Path}); err != nil {
 				return err
 			}
@@ -115,7 +116,7 @@ func (b *builder) end() Event {
 	}
 	e.Run.Facets["dbtOperator_run"] = b.identity(true)
 	b.engine(e.Run.Facets)
-	b.invocation(e.Run.Facets, b.history.first)
+	b.invocation(e.Run.Facets, b.history.Invoked())
 	if e.Type != Complete {
 		e.Run.Facets["errorMessage"] = b.failure(b.run.Message)
 	}
@@ -135,17 +136,17 @@ func (b *builder) job(kind string) JobRef {
 }
 
 // execution gives the two events of one execution to yield, and returns what that returned.
-func (b *builder) execution(n dbt.LineageNode, x *execution, yield func(Event) bool) bool {
-	outcome, ran := x.outcome()
+func (b *builder) execution(n dbt.LineageNode, x *journal.Execution, yield func(Event) bool) bool {
+	outcome, ran := outcome(x)
 	if !ran {
 		return true
 	}
 	n.ResourceType = cmp.Or(n.ResourceType, x.ResourceType, "model")
-	begun, ended := x.times(b.run.End.UnixMilli())
+	begun, ended := x.Times(b.run.End.UnixMilli())
 	e := b.event(Start, begun)
-	e.Run = RunRef{ID: NodeRunID(b.run.UID, x.ID, x.nth), Facets: Facets{"parent": b.parent()}}
+	e.Run = RunRef{ID: NodeRunID(b.run.UID, x.ID, x.Nth), Facets: Facets{"parent": b.parent()}}
 	b.engine(e.Run.Facets)
-	b.invocation(e.Run.Facets, x.call)
+	b.invocation(e.Run.Facets, x.Call)
 	e.Job = b.nodeJob(n)
 	if !yield(e) {
 		return false

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/dbt-operator/dbt-operator/internal/dbt"
+	"github.com/dbt-operator/dbt-operator/internal/journal"
 )
 
 func clone(f Facets) Facets { return maps.Clone(f) }
@@ -26,18 +27,18 @@ func (b *builder) identity(ended bool) Facet {
 
 // engine says which dbt ran.
 func (b *builder) engine(facets Facets) {
-	if version := cmp.Or(b.history.dbt, b.index.header.Dbt); version != "" {
+	if version := cmp.Or(b.history.Dbt(), b.index.header.Dbt); version != "" {
 		facets["dbt_version"] = b.facet("dbt_version", Facet{"version": version})
 		facets["processing_engine"] = b.facet("processing_engine", Facet{"name": "dbt", "version": version})
 	}
 }
 
 // invocation says which start of dbt it was, when that is known.
-func (b *builder) invocation(facets Facets, c *call) {
+func (b *builder) invocation(facets Facets, c *journal.Call) {
 	if c == nil {
 		return
 	}
-	id, err := uuid.Parse(c.invocation)
+	id, err := uuid.Parse(c.InvocationID)
 	if err != nil {
 		return
 	}
@@ -131,7 +132,7 @@ func (b *builder) detail(d Dataset, n dbt.LineageNode) {
 }
 
 // inputs are the relations that a node reads, and for a test what it found out about them.
-func (b *builder) inputs(n dbt.LineageNode, x *execution) []Dataset {
+func (b *builder) inputs(n dbt.LineageNode, x *journal.Execution) []Dataset {
 	out := []Dataset{}
 	for _, id := range n.DependsOn {
 		d, ok := b.dataset(b.index.relations[id])
@@ -152,7 +153,7 @@ func (b *builder) inputs(n dbt.LineageNode, x *execution) []Dataset {
 }
 
 // assertion is what a test said; nothing when it did not come to a result.
-func (b *builder) assertion(n dbt.LineageNode, x *execution) Facet {
+func (b *builder) assertion(n dbt.LineageNode, x *journal.Execution) Facet {
 	passed := x.Status == "pass" || x.Status == "success"
 	if !passed && x.Status != "fail" && x.Status != "warn" {
 		return nil
@@ -176,7 +177,7 @@ func (b *builder) assertion(n dbt.LineageNode, x *execution) Facet {
 var makesData = map[string]bool{"model": true, "seed": true, "snapshot": true}
 
 // outputs is the relation that a node makes.
-func (b *builder) outputs(n dbt.LineageNode, x *execution, outcome Type) []Dataset {
+func (b *builder) outputs(n dbt.LineageNode, x *journal.Execution, outcome Type) []Dataset {
 	if !makesData[n.ResourceType] {
 		return []Dataset{}
 	}

@@ -13,11 +13,13 @@ import (
 
 // printed returns what a line of dbt's output becomes.
 func printed(format string, line string) string {
+	return printedOf(plan.Identity{Namespace: "shop", Name: "nightly", UID: "0c7a", Project: "jaffle", RequestedBy: "ada@example.com"}, format, line)
+}
+
+// printedOf returns what a line of dbt's output becomes in a run.
+func printedOf(id plan.Identity, format, line string) string {
 	s := newScreen()
-	r := &Runner{
-		record: dbt.NewRecorder(nil), redact: NewRedactor(nil),
-		print: newPrinter(s, NewRedactor(nil), format, plan.Identity{Namespace: "shop", Name: "nightly", UID: "0c7a", Project: "jaffle", RequestedBy: "ada@example.com"}, clock),
-	}
+	r := &Runner{record: dbt.NewRecorder(nil), redact: NewRedactor(nil), print: newPrinter(s, NewRedactor(nil), format, id, clock)}
 	r.observe([]byte(line))
 	return s.String()
 }

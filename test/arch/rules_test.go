@@ -33,10 +33,11 @@ var rules = map[string]rule{
 	"cmd/manager": {
 		imports: []string{
 			"api/v1alpha1", "internal/collector", "internal/collector/cert", "internal/controller", "internal/controller/dbtproject",
-			"internal/controller/dbtrun", "internal/controller/dbtschedule", "internal/controller/openlineage", "internal/metrics",
-			"internal/openlineage", "internal/openlineage/send", "internal/plan", "internal/runjob", "internal/store",
+			"internal/controller/dbtrun", "internal/controller/dbtschedule", "internal/controller/follow", "internal/controller/openlineage",
+			"internal/controller/tracing", "internal/metrics", "internal/openlineage", "internal/openlineage/send", "internal/outbox", "internal/plan",
+			"internal/runjob", "internal/store", "internal/tracing/send",
 		},
-		external: []string{"k8s.io/", "sigs.k8s.io/controller-runtime"},
+		external: []string{"go.opentelemetry.io/otel", "k8s.io/", "sigs.k8s.io/controller-runtime"},
 		never:    []string{module + "internal/runner"},
 	},
 	"cmd/runner": {
@@ -155,9 +156,23 @@ var rules = map[string]rule{
 		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),
 		never:    []string{module + "internal/runner"},
 	},
-	"internal/controller/openlineage": {
-		imports:  []string{"api/v1alpha1", "internal/journal", "internal/openlineage", "internal/openlineage/send", "internal/store"},
+	"internal/controller/follow": {
+		imports:  []string{"api/v1alpha1", "internal/journal", "internal/outbox", "internal/store"},
 		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/utils/clock"}, objects...),
+		never:    []string{module + "internal/runner"},
+	},
+	"internal/controller/openlineage": {
+		imports: []string{
+			"api/v1alpha1", "internal/controller/follow", "internal/openlineage", "internal/openlineage/send", "internal/outbox", "internal/store",
+		},
+		external: append([]string{"sigs.k8s.io/controller-runtime"}, objects...),
+		never:    []string{module + "internal/runner"},
+	},
+	"internal/controller/tracing": {
+		imports: []string{
+			"api/v1alpha1", "internal/controller/follow", "internal/outbox", "internal/store", "internal/tracing", "internal/tracing/send",
+		},
+		external: append([]string{"sigs.k8s.io/controller-runtime"}, objects...),
 		never:    []string{module + "internal/runner"},
 	},
 	"internal/controller/dbtrun": {
@@ -243,13 +258,26 @@ var rules = map[string]rule{
 		pure:     true,
 	},
 	"internal/openlineage/send": {
-		imports: []string{"internal/dbt/text", "internal/journal", "internal/openlineage"},
+		imports: []string{"internal/dbt/text", "internal/journal", "internal/openlineage", "internal/outbox"},
 		never:   append([]string{module + "internal/controller", module + "api/"}, kubernetes...),
 	},
-	"internal/plan": {never: append([]string{"net/http"}, kubernetes...), pure: true},
+	"internal/outbox": {imports: []string{"internal/dbt/text"}, never: append([]string{"net/http", module + "api/"}, kubernetes...), pure: true},
+	"internal/plan":   {never: append([]string{"net/http"}, kubernetes...), pure: true},
 	"internal/runner": {
 		imports:  []string{"internal/dbt", "internal/dbt/text", "internal/journal", "internal/plan", "internal/runner", "internal/ship"},
 		external: []string{"github.com/go-git/", "github.com/go-json-experiment/json", "go.yaml.in/yaml/v3", "golang.org/x/crypto/ssh", "golang.org/x/sys/"},
+		never:    append([]string{module + "internal/controller", module + "api/"}, kubernetes...),
+	},
+	// OpenTelemetry's own package for the header traceparent knows net/http's headers.
+	"internal/tracing": {
+		imports:  []string{"internal/dbt/text", "internal/journal"},
+		external: []string{"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/propagation", "go.opentelemetry.io/otel/semconv/", "go.opentelemetry.io/otel/trace"},
+		never:    append([]string{"go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/exporters"}, kubernetes...),
+		pure:     true,
+	},
+	"internal/tracing/send": {
+		imports:  []string{"internal/journal", "internal/outbox", "internal/tracing"},
+		external: []string{"go.opentelemetry.io/otel/"},
 		never:    append([]string{module + "internal/controller", module + "api/"}, kubernetes...),
 	},
 }

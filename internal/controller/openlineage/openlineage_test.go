@@ -9,14 +9,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	clocktesting "k8s.io/utils/clock/testing"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/journal"
 	"github.com/dbt-operator/dbt-operator/internal/openlineage"
-	"github.com/dbt-operator/dbt-operator/internal/openlineage/send"
+	"github.com/dbt-operator/dbt-operator/internal/outbox"
 	"github.com/dbt-operator/dbt-operator/internal/store"
 	"github.com/dbt-operator/dbt-operator/internal/testutil"
 )
@@ -42,39 +40,6 @@ func ended(phase v1alpha1.Phase, results string) *v1alpha1.DbtRun {
 	return run
 }
 
-func TestDue(t *testing.T) {
-	old := ended(v1alpha1.PhaseFailed, v1alpha1.ReasonStored)
-	old.Status.CompletionTime = &metav1.Time{Time: now.Add(-25 * time.Hour)}
-	uploading := ended(v1alpha1.PhaseFailed, v1alpha1.ReasonUploading)
-	for name, c := range map[string]struct {
-		reason        string
-		before, after *v1alpha1.DbtRun
-		want          bool
-	}{
-		"created":            {"nothing has happened", nil, waiting(), false},
-		"found at work":      {"the operator was restarted", nil, started(), true},
-		"found over":         {"its last events may be missing", nil, ended(v1alpha1.PhaseFailed, v1alpha1.ReasonStored), true},
-		"found, long over":   {"the sender has given up", nil, old, false},
-		"starts":             {"START is due", waiting(), started(), true},
-		"goes on":            {"nothing is due", started(), started(), false},
-		"over, uploading":    {"its lineage is not there yet", started(), uploading, false},
-		"results are there":  {"the rest is due", uploading, ended(v1alpha1.PhaseFailed, v1alpha1.ReasonStored), true},
-		"results never come": {"what is there is all there is", uploading, ended(v1alpha1.PhaseFailed, v1alpha1.ReasonIncomplete), true},
-		"changed later":      {"nothing more is due", old, old, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := New(clocktesting.NewFakePassiveClock(now), nil, nil)
-			var before client.Object
-			if c.before != nil {
-				before = c.before
-			}
-			if got := r.due(before, c.after); got != c.want {
-				t.Errorf("%s: got %t", c.reason, got)
-			}
-		})
-	}
-}
-
 func TestKnown(t *testing.T) {
 	ctx := t.Context()
 	kept, err := store.Open(ctx, "file://"+t.TempDir())
@@ -94,7 +59,7 @@ func TestKnown(t *testing.T) {
 	}
 	run := ended(v1alpha1.PhaseCancelled, v1alpha1.ReasonStored)
 	k := NewKnown(fake.NewClientBuilder().WithScheme(scheme).WithObjects(run).Build(), kept)
-	key := send.Key{Namespace: "ns", Name: "r", UID: "u"}
+	key := outbox.Key{Namespace: "ns", Name: "r", UID: "u"}
 	got, err := k.Known(ctx, key)
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +86,7 @@ func TestKnown(t *testing.T) {
 	if string(b) != lines[0] && string(b) != lines[1] {
 		t.Errorf("journal is %q", b)
 	}
-	if _, err := k.Known(ctx, send.Key{Namespace: "ns", Name: "r", UID: "another"}); !errors.Is(err, send.ErrGone) {
+	if _, err := k.Known(ctx, outbox.Key{Namespace: "ns", Name: "r", UID: "another"}); !errors.Is(err, outbox.ErrGone) {
 		t.Errorf("a run of the same name: got %v, want ErrGone", err)
 	}
 	if note, err := k.Get(ctx, key); note != nil || err != nil {

@@ -2,61 +2,45 @@ package openlineage
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
-	"github.com/dbt-operator/dbt-operator/internal/journal"
+	"github.com/dbt-operator/dbt-operator/internal/controller/follow"
 	"github.com/dbt-operator/dbt-operator/internal/openlineage"
 	"github.com/dbt-operator/dbt-operator/internal/openlineage/send"
+	"github.com/dbt-operator/dbt-operator/internal/outbox"
 	"github.com/dbt-operator/dbt-operator/internal/store"
 )
 
-// noteName is the name of the note in which the sender remembers how far it got.
-const noteName = "openlineage"
+// Name is that of the controller, and of the note in which the sender remembers how far it got.
+const Name = "openlineage"
 
 // lineageArtifact is the artifact with the whole lineage.
 const lineageArtifact = "lineage.json"
 
-// Known is what the sender may ask of a run: a send.Source and its send.Marks.
-type Known struct {
-	client client.Reader
-	store  *store.Store
-}
+// Known is what the sender may ask of a run: a send.Source and its notes.
+type Known struct{ *follow.Kept }
 
 // NewKnown returns what c's cache and the store know of runs.
-func NewKnown(c client.Reader, s *store.Store) *Known { return &Known{client: c, store: s} }
+func NewKnown(c client.Reader, s *store.Store) *Known { return &Known{follow.NewKept(c, s, Name)} }
 
 // Known returns what is known of a run now.
-func (k *Known) Known(ctx context.Context, key send.Key) (send.Known, error) {
-	run := &v1alpha1.DbtRun{}
-	err := k.client.Get(ctx, types.NamespacedName{Namespace: key.Namespace, Name: key.Name}, run)
-	if apierrors.IsNotFound(err) || err == nil && string(run.UID) != key.UID {
-		return send.Known{}, send.ErrGone
-	}
+func (k *Known) Known(ctx context.Context, key outbox.Key) (send.Known, error) {
+	run, err := k.Run(ctx, key)
 	if err != nil {
-		return send.Known{}, fmt.Errorf("reading DbtRun %s: %w", key, err)
+		return send.Known{}, err
 	}
-	at := place(key)
 	out := send.Known{
 		Run:     describe(run),
-		Journal: func(ctx context.Context) (io.ReadCloser, error) { return k.journal(ctx, at) },
+		Journal: func(ctx context.Context) (io.ReadCloser, error) { return k.Journal(ctx, key) },
 	}
 	if l := run.Status.Lineage; l != nil && l.Artifact == lineageArtifact {
-		out.Lineage = func(ctx context.Context) (io.ReadCloser, error) {
-			body, _, err := k.store.Artifact(ctx, at, lineageArtifact)
-			return body, err
-		}
+		out.Lineage = func(ctx context.Context) (io.ReadCloser, error) { return k.Artifact(ctx, key, lineageArtifact) }
 	}
 	return out, nil
 }
-
-func place(key send.Key) store.Run { return store.Run{Namespace: key.Namespace, UID: key.UID} }
 
 // describe returns what the events say of a run.
 func describe(run *v1alpha1.DbtRun) openlineage.Run {
@@ -85,7 +69,7 @@ func describe(run *v1alpha1.DbtRun) openlineage.Run {
 	if s.StartTime != nil {
 		out.Start = s.StartTime.Time
 	}
-	if !settled(run) || s.CompletionTime == nil {
+	if !follow.Settled(run) || s.CompletionTime == nil {
 		return out
 	}
 	out.End, out.Message = s.CompletionTime.Time, s.Message
@@ -98,64 +82,4 @@ func describe(run *v1alpha1.DbtRun) openlineage.Run {
 		out.Outcome = openlineage.Fail
 	}
 	return out
-}
-
-// journal opens the journal of all attempts, one after the other; an attempt's torn last line is ended.
-func (k *Known) journal(ctx context.Context, at store.Run) (io.ReadCloser, error) {
-	parts, err := k.store.Parts(ctx, at, journal.StreamJournal)
-	if err != nil {
-		return nil, err
-	}
-	out := &joined{}
-	for _, part := range parts {
-		body, err := k.store.Read(ctx, at, journal.StreamJournal, part)
-		if err != nil {
-			return nil, errors.Join(err, out.Close())
-		}
-		out.closers = append(out.closers, body)
-		out.readers = append(out.readers, body, &lineEnd{})
-	}
-	out.Reader = io.MultiReader(out.readers...)
-	return out, nil
-}
-
-// joined reads several bodies as one.
-type joined struct {
-	io.Reader
-	readers []io.Reader
-	closers []io.Closer
-}
-
-func (j *joined) Close() error {
-	var errs []error
-	for _, c := range j.closers {
-		errs = append(errs, c.Close())
-	}
-	return errors.Join(errs...)
-}
-
-// lineEnd reads as one line break.
-type lineEnd struct{ read bool }
-
-func (l *lineEnd) Read(b []byte) (int, error) {
-	if l.read || len(b) == 0 {
-		return 0, io.EOF
-	}
-	l.read = true
-	b[0] = '\n'
-	return 1, nil
-}
-
-// Get returns the sender's note on a run, nil when there is none.
-func (k *Known) Get(ctx context.Context, key send.Key) ([]byte, error) {
-	b, err := k.store.Note(ctx, place(key), noteName)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
-	}
-	return b, err
-}
-
-// Set keeps the sender's note on a run.
-func (k *Known) Set(ctx context.Context, key send.Key, b []byte) error {
-	return k.store.PutNote(ctx, place(key), noteName, b)
 }

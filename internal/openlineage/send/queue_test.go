@@ -11,6 +11,7 @@ import (
 
 	"github.com/dbt-operator/dbt-operator/internal/openlineage"
 	"github.com/dbt-operator/dbt-operator/internal/openlineage/send"
+	"github.com/dbt-operator/dbt-operator/internal/outbox"
 )
 
 // clock is one on which all waiting is over at once, and has taken its time.
@@ -96,7 +97,7 @@ func TestPokeNeverBlocks(t *testing.T) {
 		c.Count = func(send.Result, int) { dropped++ }
 	})
 	for i := range 100 {
-		s.Poke(send.Key{Name: fmt.Sprint(i % 20)})
+		s.Poke(outbox.Key{Name: fmt.Sprint(i % 20)})
 	}
 	if got := s.Waiting(); got != 5 || dropped != 75 {
 		t.Errorf("%d wait, %d dropped; want 5 and 75", got, dropped)
@@ -130,7 +131,7 @@ func TestPokeWhileSyncing(t *testing.T) {
 // panicking is a source that has a fault.
 type panicking struct{ *world }
 
-func (panicking) Known(context.Context, send.Key) (send.Known, error) { panic("a fault") }
+func (panicking) Known(context.Context, outbox.Key) (send.Known, error) { panic("a fault") }
 
 func TestAPanicTakesNothingDown(t *testing.T) {
 	counted := make(chan send.Result, 10)
@@ -153,7 +154,7 @@ func TestManyRunsGoOutBesideEachOther(t *testing.T) {
 	s := sender(t, e, newWorld(openlineage.Complete), func(c *send.Config) { c.Count = func(send.Result, int) { sent <- struct{}{} } })
 	started(t, s)
 	for i := range runs {
-		s.Poke(send.Key{Name: fmt.Sprint(i)})
+		s.Poke(outbox.Key{Name: fmt.Sprint(i)})
 	}
 	for range 2 * runs {
 		<-sent

@@ -19,13 +19,14 @@ import (
 	"github.com/dbt-operator/dbt-operator/internal/journal"
 	"github.com/dbt-operator/dbt-operator/internal/openlineage"
 	"github.com/dbt-operator/dbt-operator/internal/openlineage/send"
+	"github.com/dbt-operator/dbt-operator/internal/outbox"
 	"github.com/dbt-operator/dbt-operator/internal/testutil/olschema"
 )
 
 var (
 	begun = time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
 	ended = begun.Add(time.Hour)
-	key   = send.Key{Namespace: "shop", Name: "a", UID: "5b0c5a1e-6f0a-4a0e-9d4c-2f6f1a2b3c4d"}
+	key   = outbox.Key{Namespace: "shop", Name: "a", UID: "5b0c5a1e-6f0a-4a0e-9d4c-2f6f1a2b3c4d"}
 )
 
 // endpoint is an OpenLineage receiver: it checks and remembers what it gets.
@@ -90,23 +91,23 @@ type world struct {
 	mu      sync.Mutex
 	known   send.Known
 	err     error
-	marks   map[send.Key]string
+	marks   map[outbox.Key]string
 	markErr error
 }
 
-func (w *world) Known(context.Context, send.Key) (send.Known, error) {
+func (w *world) Known(context.Context, outbox.Key) (send.Known, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.known, w.err
 }
 
-func (w *world) Get(_ context.Context, k send.Key) ([]byte, error) {
+func (w *world) Get(_ context.Context, k outbox.Key) ([]byte, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return []byte(w.marks[k]), w.markErr
 }
 
-func (w *world) Set(_ context.Context, k send.Key, b []byte) error {
+func (w *world) Set(_ context.Context, k outbox.Key, b []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.marks[k] = string(b)
@@ -124,7 +125,7 @@ func newWorld(outcome openlineage.Type, entries ...journal.Entry) *world {
 	for _, e := range entries {
 		lines.Write(journal.EncodeEntry(e))
 	}
-	w := &world{marks: map[send.Key]string{}}
+	w := &world{marks: map[outbox.Key]string{}}
 	w.known = send.Known{
 		Run: openlineage.Run{Namespace: "shop", Name: "a", UID: key.UID, Project: "shop", Start: begun},
 		Journal: func(context.Context) (io.ReadCloser, error) {
@@ -348,7 +349,7 @@ func TestSyncOfWhatCannotBeRead(t *testing.T) {
 		})
 	}
 	w := newWorld(openlineage.Complete)
-	w.err = send.ErrGone
+	w.err = outbox.ErrGone
 	if err := sender(t, e, w, nil).Sync(t.Context(), key); err != nil {
 		t.Errorf("a run that is gone is no error: %v", err)
 	}

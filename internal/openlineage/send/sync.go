@@ -12,15 +12,8 @@ import (
 
 	"github.com/dbt-operator/dbt-operator/internal/journal"
 	"github.com/dbt-operator/dbt-operator/internal/openlineage"
+	"github.com/dbt-operator/dbt-operator/internal/outbox"
 )
-
-// Key names a run for a Source and for Marks.
-type Key struct{ Namespace, Name, UID string }
-
-func (k Key) String() string { return k.Namespace + "/" + k.Name }
-
-// ErrGone is what a Source returns for a run that is not there any more.
-var ErrGone = errors.New("the run is gone")
 
 // Known is what is known of a run now.
 type Known struct {
@@ -34,17 +27,9 @@ type Known struct {
 
 // Source tells what is known of runs.
 type Source interface {
-	// Known returns what is known of a run, or ErrGone. Run.End is to be set only once the run has ended and the journal
+	// Known returns what is known of a run, or outbox.ErrGone. Run.End is to be set only once the run has ended and the journal
 	// and the lineage document are as complete as they will be.
-	Known(context.Context, Key) (Known, error)
-}
-
-// Marks keep a small document for each run, at most a few hundred bytes.
-type Marks interface {
-	// Get returns the document, nil when there is none.
-	Get(context.Context, Key) ([]byte, error)
-	// Set keeps the document in place of the one before.
-	Set(context.Context, Key, []byte) error
+	Known(context.Context, outbox.Key) (Known, error)
 }
 
 // mark says how far the events of a run got.
@@ -66,13 +51,13 @@ const markEvery = 50
 
 // Sync sends the events of a run that are due, and keeps how far it got. An error says why it could not send all; the
 // run is to be synced again then. It is for one run at a time; runs may be synced beside each other.
-func (s *Sender) Sync(ctx context.Context, key Key) error {
+func (s *Sender) Sync(ctx context.Context, key outbox.Key) error {
 	m, err := s.mark(ctx, key)
 	if err != nil || m.Done {
 		return err
 	}
 	known, err := s.config.Source.Known(ctx, key)
-	if errors.Is(err, ErrGone) {
+	if errors.Is(err, outbox.ErrGone) {
 		return nil
 	}
 	if err != nil {
@@ -93,7 +78,7 @@ func (s *Sender) tooLate(r openlineage.Run) bool {
 	return !r.End.IsZero() && s.config.Now().Sub(r.End) > s.config.GiveUpAfter
 }
 
-func (s *Sender) mark(ctx context.Context, key Key) (mark, error) {
+func (s *Sender) mark(ctx context.Context, key outbox.Key) (mark, error) {
 	raw, err := s.config.Marks.Get(ctx, key)
 	if err != nil {
 		return mark{}, fmt.Errorf("reading how far the events of run %s got: %w", key, err)
@@ -108,7 +93,7 @@ func (s *Sender) mark(ctx context.Context, key Key) (mark, error) {
 // pass is one try to send what is due of a run.
 type pass struct {
 	sender *Sender
-	key    Key
+	key    outbox.Key
 	known  Known
 	mark   mark
 	kept   int // what of mark.Sent is kept

@@ -16,6 +16,7 @@ type Operator struct {
 	Schedules   *metrics.Schedules
 	Collector   *metrics.Collector
 	OpenLineage *metrics.OpenLineage
+	Tracing     *metrics.Tracing
 }
 
 // New registers the operator's metrics with r, as the manager does. Its certificate is valid until expiry.
@@ -24,7 +25,7 @@ func New(r prometheus.Registerer, now, expiry func() time.Time) *Operator {
 	metrics.NewCertificate(r, expiry)
 	return &Operator{
 		Runs: metrics.NewRuns(r, now), Schedules: metrics.NewSchedules(r, now),
-		Collector: metrics.NewCollector(r), OpenLineage: metrics.NewOpenLineage(r),
+		Collector: metrics.NewCollector(r), OpenLineage: metrics.NewOpenLineage(r), Tracing: metrics.NewTracing(r),
 	}
 }
 
@@ -52,4 +53,5 @@ func (o *Operator) Work(now time.Time) {
 	o.Collector.Deleted("age")
 	o.Collector.Live(3)
 	o.OpenLineage.Events("sent", 2)
+	o.Tracing.Trace("sent")
 }
