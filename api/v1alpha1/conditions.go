@@ -125,6 +125,9 @@ const (
 	// AnnotationTraceParent on a DbtRun holds the caller's span, as the traceparent header of W3C Trace Context has it: the run's
 	// trace becomes part of the caller's. One that is malformed is ignored.
 	AnnotationTraceParent = "dbtoperator.dev/traceparent"
+	// AnnotationDatasetNamespace on a DbtProject is the namespace of the datasets in the OpenLineage events of its runs, such as
+	// "postgres://warehouse.example.com:5432". It comes before the manager's --openlineage-dataset-namespace.
+	AnnotationDatasetNamespace = "dbtoperator.dev/openlineage-dataset-namespace"
 )
 
 // InlineProject stands for the project's name in the status of a run with an inline project.

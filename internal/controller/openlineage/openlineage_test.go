@@ -100,6 +100,28 @@ func TestKnown(t *testing.T) {
 	}
 }
 
+// What a DbtProject says of its datasets is said in the events of its runs.
+func TestDatasetsAreTheProjects(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	const mine = "postgres://warehouse.example.com:5432"
+	project := testutil.MakeDbtProject("shop").Obj()
+	project.Namespace, project.Annotations = "ns", map[string]string{v1alpha1.AnnotationDatasetNamespace: mine}
+	elsewhere := testutil.MakeDbtRun("elsewhere").Namespace("other").UID("v").Project("shop").Obj()
+	k := NewKnown(fake.NewClientBuilder().WithScheme(scheme).WithObjects(waiting(), elsewhere, project).Build(), nil)
+	for key, want := range map[outbox.Key]string{
+		{Namespace: "ns", Name: "r", UID: "u"}:            mine,
+		{Namespace: "other", Name: "elsewhere", UID: "v"}: "",
+	} {
+		got, err := k.Known(t.Context(), key)
+		if err != nil || got.Run.DatasetNamespace != want {
+			t.Errorf("%s: %q, %v; want %q", key, got.Run.DatasetNamespace, err, want)
+		}
+	}
+}
+
 func TestDescribeNamesTheRequester(t *testing.T) {
 	if got := describe(waiting()).Requester; got != "" {
 		t.Errorf("nobody asked, and %q did", got)
