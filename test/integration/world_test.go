@@ -112,7 +112,7 @@ func makeManager(t testing.TB, over *wire, clk *shifted, scope controller.Scope,
 	if err := runs.SetupWithManager(context.Background(), mgr, 4); err != nil {
 		t.Fatal(err)
 	}
-	if err := dbtproject.New(clk, mgr.GetClient()).SetupWithManager(mgr, scope.Shard); err != nil {
+	if err := dbtproject.New(clk, mgr.GetClient(), scope).SetupWithManager(mgr); err != nil {
 		t.Fatal(err)
 	}
 	schedules := dbtschedule.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"), metrics.NewSchedules(prometheus.NewRegistry(), clk.Now))
