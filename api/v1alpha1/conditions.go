@@ -49,6 +49,7 @@ const (
 	ReasonDbtError        = "DbtError"
 	ReasonInvalidSpec     = "InvalidSpec"
 	ReasonProjectNotFound = "ProjectNotFound"
+	ReasonStateNotFound   = "StateNotFound"
 	ReasonSourceFailed    = "SourceFailed"
 	ReasonImagePullFailed = "ImagePullFailed"
 	ReasonStartTimeout    = "StartTimeout"
@@ -114,6 +115,12 @@ const (
 	AnnotationProject = "dbtoperator.dev/project"
 	// AnnotationProjectGeneration holds the generation of the DbtProject that a Job was made of.
 	AnnotationProjectGeneration = "dbtoperator.dev/project-generation"
+	// AnnotationProjectUID, AnnotationTarget and AnnotationSourceDigest hold what a Job was made of beside: the DbtProject's
+	// UID, dbt's target and a digest of where the source is. AnnotationState holds the run's status.state as JSON.
+	AnnotationProjectUID   = "dbtoperator.dev/project-uid"
+	AnnotationTarget       = "dbtoperator.dev/target"
+	AnnotationSourceDigest = "dbtoperator.dev/source-digest"
+	AnnotationState        = "dbtoperator.dev/state"
 	// AnnotationStartTimeout and AnnotationTTL hold what was resolved when the run began, in seconds, so that a later
 	// edit of the project does not touch the run.
 	AnnotationStartTimeout = "dbtoperator.dev/start-timeout-seconds"

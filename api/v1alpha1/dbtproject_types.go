@@ -3,6 +3,7 @@ package v1alpha1
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // DbtProject says what to run, on what, and as whom: a dbt project's source, the image that holds dbt and its
@@ -330,4 +331,52 @@ type DbtProjectStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// lastGood are the last good runs, one for each target: the newest that built with it, succeeded, and was of the
+	// project's own ref. At most 20, the newest first; the oldest is dropped. Runs with state: Auto get their manifest. A
+	// run that is deleted stays here until a newer one succeeds: an older one must not be taken for the last. Empty where
+	// the operator keeps no artifacts.
+	// +optional
+	// +listType=map
+	// +listMapKey=target
+	// +kubebuilder:validation:MaxItems=20
+	LastGood []GoodRun `json:"lastGood,omitempty"`
+}
+
+// GoodRun is the newest run of a target that succeeded.
+type GoodRun struct {
+	// target is the one the run began with. Empty: the profile's default.
+	// +required
+	// +kubebuilder:validation:MinLength=0
+	// +kubebuilder:validation:MaxLength=63
+	Target string `json:"target"`
+
+	// run is the DbtRun's name.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Run string `json:"run,omitempty"`
+
+	// uid of the DbtRun.
+	// +required
+	UID types.UID `json:"uid,omitempty"`
+
+	// revision is what it ran on: a commit hash, or "sha256:…" over the files of a ConfigMap. Empty for a baked project.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Revision string `json:"revision,omitempty"`
+
+	// time is when it was recorded to have succeeded.
+	// +required
+	Time metav1.Time `json:"time,omitempty,omitzero"`
+
+	// manifestDigest is "sha256:" and the digest of its manifest.json. Empty: none was kept, and the target has no state.
+	// +optional
+	// +kubebuilder:validation:MaxLength=71
+	ManifestDigest string `json:"manifestDigest,omitempty"`
+
+	// sourceDigest is the run's status.project.sourceDigest. The state is not used by a project that has another source.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	SourceDigest string `json:"sourceDigest,omitempty"`
 }

@@ -96,6 +96,11 @@ type DbtRunStatus struct {
 	// +optional
 	Revision *Revision `json:"revision,omitempty"`
 
+	// state is the run whose manifest dbt got as --state, for a run with state: Auto. It is pinned when the Job is made:
+	// each pod of the run gets the same.
+	// +optional
+	State *StateStatus `json:"state,omitempty"`
+
 	// attempts are the run's pods, the newest 5, oldest first.
 	// +optional
 	// +listType=atomic
@@ -217,6 +222,57 @@ type ProjectStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Generation int64 `json:"generation,omitempty"`
+
+	// uid of the DbtProject, once the run has a Job. Empty for an inline project.
+	// +optional
+	UID types.UID `json:"uid,omitempty"`
+
+	// target is the one that the run began with: its own or the project's. Empty: the profile's default.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Target string `json:"target,omitempty"`
+
+	// sourceDigest tells sources apart: it is over their kind and the git URL and path, the ConfigMap's name or the path in
+	// the image, and not over the revision.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	SourceDigest string `json:"sourceDigest,omitempty"`
+}
+
+// StateStatus is the run whose manifest a run got as state.
+type StateStatus struct {
+	// target is the one whose last good run was looked for. Empty: the profile's default.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Target string `json:"target,omitempty"`
+
+	// run is the name of the last good DbtRun. Empty: there was none that could be used, and message says why.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Run string `json:"run,omitempty"`
+
+	// uid of that DbtRun.
+	// +optional
+	UID types.UID `json:"uid,omitempty"`
+
+	// revision is what it ran on: a commit hash, or "sha256:…" over the files of a ConfigMap. Empty for a baked project.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Revision string `json:"revision,omitempty"`
+
+	// time is when it had succeeded.
+	// +optional
+	Time *metav1.Time `json:"time,omitempty"`
+
+	// manifestDigest is "sha256:" and the digest of its manifest.json: dbt gets these bytes or none.
+	// +optional
+	// +kubebuilder:validation:MaxLength=71
+	ManifestDigest string `json:"manifestDigest,omitempty"`
+
+	// message says why there is no state.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
 }
 
 // JobReference names the Job that carries a run out.

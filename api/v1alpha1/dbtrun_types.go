@@ -39,6 +39,8 @@ type DbtRun struct {
 	// +kubebuilder:validation:XValidation:rule="has(self.revision) == has(oldSelf.revision) && (!has(self.revision) || self.revision == oldSelf.revision)",message="revision is immutable: create another DbtRun"
 	// +kubebuilder:validation:XValidation:rule="has(self.retry) == has(oldSelf.retry) && (!has(self.retry) || self.retry == oldSelf.retry)",message="retry is immutable: create another DbtRun"
 	// +kubebuilder:validation:XValidation:rule="has(self.resumeFrom) == has(oldSelf.resumeFrom) && (!has(self.resumeFrom) || self.resumeFrom == oldSelf.resumeFrom)",message="resumeFrom is immutable: create another DbtRun"
+	// +kubebuilder:validation:XValidation:rule="has(self.state) == has(oldSelf.state) && (!has(self.state) || self.state == oldSelf.state)",message="state is immutable: create another DbtRun"
+	// +kubebuilder:validation:XValidation:rule="has(self.stateTarget) == has(oldSelf.stateTarget) && (!has(self.stateTarget) || self.stateTarget == oldSelf.stateTarget)",message="stateTarget is immutable: create another DbtRun"
 	// +kubebuilder:validation:XValidation:rule="has(self.timeoutSeconds) == has(oldSelf.timeoutSeconds) && (!has(self.timeoutSeconds) || self.timeoutSeconds == oldSelf.timeoutSeconds)",message="timeoutSeconds is immutable: create another DbtRun"
 	// +kubebuilder:validation:XValidation:rule="has(self.startTimeoutSeconds) == has(oldSelf.startTimeoutSeconds) && (!has(self.startTimeoutSeconds) || self.startTimeoutSeconds == oldSelf.startTimeoutSeconds)",message="startTimeoutSeconds is immutable: create another DbtRun"
 	// +kubebuilder:validation:XValidation:rule="!(has(oldSelf.cancel) && oldSelf.cancel) || (has(self.cancel) && self.cancel)",message="cancel cannot be taken back: create another DbtRun"
@@ -67,6 +69,8 @@ type DbtRunList struct {
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.projectRef) ? 1 : 0) + (has(self.project) ? 1 : 0) == 1",message="exactly one of projectRef and project must be set"
 // +kubebuilder:validation:XValidation:rule="!has(self.project) || !has(self.project.requestedBy)",message="project.requestedBy is the author of a DbtProject, and an inline project has none of its own: remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.project) || !has(self.state) || self.state != 'Auto'",message="state is Auto, but an inline project has no earlier runs: remove it, or name a DbtProject in projectRef"
+// +kubebuilder:validation:XValidation:rule="!has(self.stateTarget) || (has(self.state) && self.state == 'Auto')",message="stateTarget says whose state is used, and none is: set state to Auto, or remove stateTarget"
 // +kubebuilder:validation:XValidation:rule="!has(self.project) || !has(self.project.tokens) || !has(self.timeoutSeconds) || self.project.tokens.all(t, !has(t.env) || (has(t.expirationSeconds) ? t.expirationSeconds : 3600) >= self.timeoutSeconds)",message="a token with delivery Env is given once and must last as long as the run: expirationSeconds must be at least timeoutSeconds; raise it, lower the timeout, or use a delivery that follows the renewed token"
 // +kubebuilder:validation:XValidation:rule="!has(self.project) || !has(self.project.tokens) || has(self.timeoutSeconds) || (has(self.project.runDefaults) && has(self.project.runDefaults.timeoutSeconds)) || self.project.tokens.all(t, !has(t.env))",message="a token with delivery Env is given once and must last as long as the run, and this run has no bound: set timeoutSeconds, at most the token's expirationSeconds"
 type DbtRunSpec struct {
@@ -128,6 +132,21 @@ type DbtRunSpec struct {
 	// +optional
 	ResumeFrom *RunReference `json:"resumeFrom,omitempty"`
 
+	// state says whether dbt gets the manifest of the last good run of a target, as --state and --defer. Auto: it does,
+	// with that of the newest run of this DbtProject, without a revision of its own, that built with the target, succeeded
+	// and kept its manifest.json; where there is none the run goes on without, unless one of its commands needs it. It
+	// needs the operator's collector and a projectRef. Never: it does not. Unset: Never. Immutable.
+	// +optional
+	State StatePolicy `json:"state,omitempty"`
+
+	// stateTarget is the target whose last good run is meant by state. At most 63 characters: letters, digits, underscore,
+	// dash and dot. Unset: the run's own target. Refused unless state is Auto. Immutable.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_][A-Za-z0-9_.-]*$')",message="stateTarget must be letters, digits, underscores, dashes and dots, and must not begin with a dash or a dot"
+	StateTarget string `json:"stateTarget,omitempty"`
+
 	// timeoutSeconds bounds the run from the start of its Job, pod retries included: then dbt is told to stop, its
 	// queries are cancelled, and the run fails with reason TimedOut. Unset: the project's runDefaults, else no bound. 1
 	// to 2592000 (30 days). Immutable.
@@ -168,6 +187,17 @@ type DbtRunSpec struct {
 	// +optional
 	RequestedBy *Requester `json:"requestedBy,omitempty"`
 }
+
+// StatePolicy says whether dbt gets the state of an earlier run.
+//
+// +kubebuilder:validation:Enum=Auto;Never
+type StatePolicy string
+
+// State policies.
+const (
+	StateAuto  StatePolicy = "Auto"
+	StateNever StatePolicy = "Never"
+)
 
 // TriggerType says what a run was made for.
 //

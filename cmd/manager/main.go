@@ -228,7 +228,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, o options, scope c
 	if err := addTracing(ctx, mgr, o.tracing, kept); err != nil {
 		return err
 	}
-	if err := dbtproject.New(clk, mgr.GetClient()).SetupWithManager(mgr, scope.Shard); err != nil {
+	if err := dbtproject.New(clk, mgr.GetClient(), scope).SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the DbtProject controller: %w", err)
 	}
 	schedules := dbtschedule.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"), runmetrics.NewSchedules(metrics.Registry, clk.Now))

@@ -28,8 +28,8 @@ var ownedFlags = map[string]string{
 	"--target":                "spec.target of the DbtRun",
 	"-t":                      "spec.target of the DbtRun",
 	"--target-path":           "nothing: the operator gives each run a folder of its own",
-	"--state":                 "nothing: the operator does not keep state for deferral yet",
-	"--defer-state":           "nothing: the operator does not keep state for deferral yet",
+	"--state":                 "spec.state and spec.stateTarget of the DbtRun",
+	"--defer-state":           "spec.state and spec.stateTarget of the DbtRun",
 	"--packages-install-path": "nothing: the operator decides where packages are installed",
 }
 

@@ -84,6 +84,9 @@ func Run(spec *v1alpha1.DbtRunSpec, project *v1alpha1.DbtProjectSpec) ([][]strin
 	if spec.Revision != "" && project.Source.Git == nil {
 		errs = append(errs, errors.New("spec.revision: set, but the project's source is not git: remove it, or use a project with spec.source.git"))
 	}
+	if spec.State == v1alpha1.StateAuto && spec.ProjectRef == nil {
+		errs = append(errs, errors.New("spec.state: is Auto, but an inline project has no earlier runs: remove it, or name a DbtProject in spec.projectRef"))
+	}
 	words := make([][]string, 0, len(spec.Commands))
 	for i, line := range spec.Commands {
 		w, err := SplitCommand(line)

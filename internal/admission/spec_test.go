@@ -111,6 +111,15 @@ func TestRun(t *testing.T) {
 	}
 }
 
+func TestStateOfAnInlineProject(t *testing.T) {
+	project := testutil.MakeDbtProject("x").Obj()
+	run := testutil.MakeDbtRun("r").Inline(project).State("").Obj()
+	_, err := admission.Run(&run.Spec, &project.Spec)
+	if want := "spec.state: is Auto, but an inline project has no earlier runs: remove it, or name a DbtProject in spec.projectRef"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 func TestResumeFrom(t *testing.T) {
 	run := func() *testutil.RunWrapper {
 		return testutil.MakeDbtRun("r").Project("shop").Command("dbt build").ResumeFrom("before")

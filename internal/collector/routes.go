@@ -71,6 +71,9 @@ func routeOf(path string) (route, error) {
 		}
 		return r, nil
 	}
+	if name, ok := strings.CutPrefix(path, journal.PathState); ok {
+		return route{name: "state", methods: get, pod: (*Collector).serveState, artifact: name}, checkState(name)
+	}
 	if rest, ok := strings.CutPrefix(path, journal.PathRuns); ok {
 		return peopleRoute(rest)
 	}

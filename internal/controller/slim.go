@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"strings"
 	"unique"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -10,6 +11,7 @@ import (
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/conditions"
+	"github.com/dbt-operator/dbt-operator/internal/lastgood"
 )
 
 // The transforms of the cache. They run outside the safety net of Reconcile, so they parse nothing, and what is no object
@@ -30,13 +32,23 @@ func slimRun(keeps bool) toolscache.TransformFunc {
 		if !conditions.Settled(s, keeps) {
 			return object, nil
 		}
-		s.Progress, s.Results, s.Failures, s.Slowest, s.Commands, s.Artifacts, s.Log = nil, nil, nil, nil, nil, nil, nil
+		s.Progress, s.Results, s.Failures, s.Slowest, s.Commands, s.Log = nil, nil, nil, nil, nil, nil
+		s.Artifacts = slimArtifacts(run)
 		s.Attempts = nil
 		if s.Lineage != nil {
 			s.Lineage = &v1alpha1.Lineage{Artifact: s.Lineage.Artifact}
 		}
 		return object, nil
 	}
+}
+
+// slimArtifacts keeps of a good run's artifacts that which can be a state, with its digest.
+func slimArtifacts(run *v1alpha1.DbtRun) []v1alpha1.Artifact {
+	digest := lastgood.ManifestDigest(run)
+	if digest == "" || !lastgood.Good(run) {
+		return nil
+	}
+	return []v1alpha1.Artifact{{Name: lastgood.Manifest, Digest: strings.Clone(digest)}}
 }
 
 // slimSchedule drops what managers of fields manage, and keeps when they last did: a schedule's ticks count from its edit.
@@ -55,7 +67,8 @@ func slimJob(object any) (any, error) {
 	if !ok {
 		return object, nil
 	}
-	slimChild(&job.ObjectMeta, v1alpha1.AnnotationProject, v1alpha1.AnnotationProjectGeneration, v1alpha1.AnnotationStartTimeout, v1alpha1.AnnotationTTL)
+	slimChild(&job.ObjectMeta, v1alpha1.AnnotationProject, v1alpha1.AnnotationProjectGeneration, v1alpha1.AnnotationStartTimeout, v1alpha1.AnnotationTTL,
+		v1alpha1.AnnotationProjectUID, v1alpha1.AnnotationTarget, v1alpha1.AnnotationSourceDigest, v1alpha1.AnnotationState)
 	job.Spec = batchv1.JobSpec{ActiveDeadlineSeconds: job.Spec.ActiveDeadlineSeconds, Suspend: job.Spec.Suspend}
 	job.Status = batchv1.JobStatus{Conditions: job.Status.Conditions, StartTime: job.Status.StartTime}
 	return object, nil

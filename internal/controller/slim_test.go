@@ -114,7 +114,7 @@ func TestCachedSchedulesKeepTheirEdits(t *testing.T) {
 func TestWhatIsDroppedIsNeverWritten(t *testing.T) {
 	report := journal.Report{Outcome: journal.Succeeded, Results: journal.Results{Success: 2}, Selected: 2, Finished: 2, Lineage: &journal.Lineage{Nodes: 2, Graph: []journal.GraphNode{{ID: "model.a"}}}}
 	kept := &journal.Kept{
-		Report: report, Done: true, LogTail: "last line", LogBytes: 9, Artifacts: []journal.Artifact{{Name: "lineage.json", SHA256: "a", Bytes: 1}},
+		Report: report, Done: true, LogTail: "last line", LogBytes: 9, Artifacts: []journal.Artifact{{Name: "lineage.json", SHA256: "a", Bytes: 1}, {Name: "manifest.json", SHA256: "b", Bytes: 1}},
 		Attempts: []journal.AttemptState{{Pod: "a", Begin: now.UnixMilli(), Outcome: journal.Succeeded}},
 	}
 	for name, keeps := range map[string]bool{"with a collector": true, "without one": false} {
@@ -122,7 +122,7 @@ func TestWhatIsDroppedIsNeverWritten(t *testing.T) {
 			pod := testutil.MakePod("a").Exits(0, "Completed", now).Obj()
 			pod.Status.ContainerStatuses[0].ImageID = "sha256:1"
 			in := runstatus.Input{
-				Run: testutil.MakeDbtRun("r").UID("u").Project("shop").Obj(), Job: testutil.MakeJob("r-1", "job").Obj(), Pods: []*corev1.Pod{pod},
+				Run: testutil.MakeDbtRun("r").UID("u").Project("shop").Obj(), Job: testutil.MakeJob("r-1", "job").Annotate(v1alpha1.AnnotationProject, "shop").Annotate(v1alpha1.AnnotationProjectUID, "p").Obj(), Pods: []*corev1.Pod{pod},
 				Reports: map[string]*journal.Report{"a": &report}, Keeps: keeps, Now: now,
 				Truth: conditions.Truth{Status: "True", Reason: v1alpha1.ReasonSucceeded, Message: "Succeeded."}, Phase: v1alpha1.PhaseSucceeded,
 			}
@@ -158,6 +158,32 @@ func TestWhatIsDroppedIsNeverWritten(t *testing.T) {
 				t.Errorf("a new generation writes %s", patch)
 			}
 		})
+	}
+}
+
+// Of the artifacts of a settled run the manifest of a good one stays, with its digest: it can be a state.
+func TestManifestsOfGoodRunsAreCached(t *testing.T) {
+	project := testutil.MakeDbtProject("shop").UID("p").Obj()
+	good := func() *testutil.RunWrapper { return testutil.MakeDbtRun("r").Good(project, "prod", "sha256:1", "s", now) }
+	for name, c := range map[string]struct {
+		run  *testutil.RunWrapper
+		want []v1alpha1.Artifact
+	}{
+		"good":             {good(), []v1alpha1.Artifact{{Name: "manifest.json", Digest: "sha256:1"}}},
+		"without manifest": {testutil.MakeDbtRun("r").Good(project, "prod", "", "s", now), nil},
+		"another revision": {good().Revision("refs/pull/1/head"), nil},
+		"only parsed":      {good().Command("dbt parse"), nil},
+	} {
+		run := c.run.Obj()
+		if _, err := slimRun(true)(run); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.want, run.Status.Artifacts); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		if got := GoodRunKeys(run); len(got) != map[bool]int{true: 1, false: 0}[c.want != nil || name == "without manifest"] {
+			t.Errorf("%s: it is indexed by %q", name, got)
+		}
 	}
 }
 

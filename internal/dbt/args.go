@@ -16,10 +16,40 @@ type Settings struct {
 	Target      string // --target, empty to leave it to the profile
 	Threads     int32  // --threads, 0 to leave it to the profile
 	Vars        []byte // a JSON object, merged under the command's own --vars; nil for none
+	State       string // --state, for the commands that compare with or defer to one; empty for none
 }
 
 // withoutThreads are the commands that refuse --threads (dbt 1.11).
 var withoutThreads = []string{"ls", "list", "deps", "debug"}
+
+// withState are the commands that compare with a state, or defer to it. dbt 1.11 and 1.12 take both flags for all
+// commands; retry looks for run_results.json there, and the others have no use for them.
+var withState = map[string]struct{ defers bool }{
+	"build": {true}, "run": {true}, "test": {true}, "snapshot": {true}, "compile": {true}, "docs": {true}, "ls": {true}, "list": {true},
+	"show": {true}, "seed": {}, "source": {}, "clone": {},
+}
+
+// stateFlags returns what a command gets of a state. What is left of a command has a --state of its own, which holds the same
+// manifest.
+func stateFlags(command string, rest []string, state string) []string {
+	takes, ok := withState[command]
+	if state == "" || !ok {
+		return nil
+	}
+	var flags []string
+	if !has(rest, "--state") {
+		flags = append(flags, "--state", state)
+	}
+	if takes.defers && !has(rest, "--defer") && !has(rest, "--no-defer") {
+		flags = append(flags, "--defer")
+	}
+	return flags
+}
+
+// WithoutDefer returns the words of a command without --defer, which Args gives each command that has a state.
+func WithoutDefer(words []string) []string {
+	return slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == "--defer" })
+}
 
 // Args returns dbt's arguments for a command given in words: the sub-command, the operator's flags, the rest. It
 // returns an error only when the command's --vars are not a mapping.
@@ -36,6 +66,7 @@ func Args(words []string, s Settings) ([]string, error) {
 	if s.Threads > 0 && !slices.Contains(withoutThreads, sub[0]) && !has(rest, "--threads") {
 		args = append(args, "--threads", strconv.Itoa(int(s.Threads)))
 	}
+	args = append(args, stateFlags(sub[0], rest, s.State)...)
 	if len(s.Vars) > 0 {
 		own, without := cutFlag(rest, "--vars")
 		merged, err := mergeVars(s.Vars, own)

@@ -47,7 +47,7 @@ func PlanWords(words []string) ([]string, error) {
 }
 
 // RetryWords returns the words of the command that does what is left of another one. stateDir is a folder with nothing
-// but the run_results.json of WriteRunResults.
+// but the run_results.json of WriteRunResults and, for a command that has a state, the manifest.json of that.
 func RetryWords(words []string, stateDir string) ([]string, error) {
 	options, err := split(words)
 	if err != nil {
@@ -108,7 +108,7 @@ var flags = func() map[string]knownFlag {
 	add(one, repeated, "--threads", "--event-time-start", "--event-time-end", "--warn-error-options")
 	add(none, repeated, "--full-refresh", "--no-full-refresh", "--fail-fast", "--no-fail-fast", "--store-failures", "--empty", "--no-empty",
 		"--warn-error", "--populate-cache", "--no-populate-cache", "--cache-selected-only", "--no-cache-selected-only",
-		"--use-colors", "--no-use-colors", "--debug", "--no-debug")
+		"--use-colors", "--no-use-colors", "--debug", "--no-debug", "--no-defer", "--no-favor-state")
 	alias("--full-refresh", "-f")
 	alias("--fail-fast", "-x")
 	alias("--debug", "-d")
@@ -121,7 +121,7 @@ var unsound = map[string]string{
 	"--quiet":                "with which dbt does not say which nodes ended",
 	"-q":                     "with which dbt does not say which nodes ended",
 	"--defer":                "which needs a state of its own",
-	"--favor-state":          "which needs a state of its own",
+	"--favor-state":          "with which what was built before would be read where the state has it",
 	"--export-saved-queries": "whose exports are not listed as nodes",
 }
 

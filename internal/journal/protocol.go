@@ -10,6 +10,8 @@ package journal
 //	PUT  PathArtifacts/NAME           keeps the body, whose SHA-256 the header HeaderSHA256 has, as an artifact of the run
 //	GET  PathCaches/NAME              a cache of the run's project; 404 when there is none
 //	PUT  PathCaches/NAME              keeps the body, whose SHA-256 the header HeaderSHA256 has, as a cache of the project
+//	GET  PathState/NAME               a file of the run whose manifest is the state of this one, by its status.state: StateManifest,
+//	                                  StateResults or StateSources; 404 when it is not there (any more)
 //	POST PathDone                     says that the attempt has nothing more to send
 //
 // An answer other than 2xx is an ErrorReply. 409 is a StreamReply as well, with the offset that the stream really has; 403
@@ -22,6 +24,7 @@ const (
 	PathStreams   = "/v1/streams/"
 	PathArtifacts = "/v1/artifacts/"
 	PathCaches    = "/v1/caches/"
+	PathState     = "/v1/state/"
 	PathDone      = "/v1/done"
 	// PathRuns is where people read: PathRuns + NAMESPACE/NAME/…
 	PathRuns = "/v1/runs/"
@@ -31,6 +34,14 @@ const (
 
 	// Audience is that of the tokens that pods show to the collector.
 	Audience = "collector.dbtoperator.dev"
+)
+
+// Files of a state, by the names that dbt looks for.
+const (
+	StateManifest = "manifest.json"
+	// StateResults are those of the run's last command that left any.
+	StateResults = "run_results.json"
+	StateSources = "sources.json"
 )
 
 // Streams of an attempt.

@@ -75,6 +75,25 @@ func mayNotBegin(in Input) (Decision, bool) {
 	return d, true
 }
 
+// stateCheck is how often a run looks whether the manifest is there that it waits for.
+const stateCheck = 5 * time.Second
+
+// needsState holds a run back until the manifest that is its state is there, and fails one that cannot do without a state
+// that there is not. It is asked last: what a run finds that has to wait its turn is what is there when its turn comes.
+func needsState(in Input) (Decision, bool) {
+	switch {
+	case in.Job != nil:
+		return Decision{}, false
+	case in.State.Missing != "":
+		return failed(v1alpha1.ReasonStateNotFound, text.Sentence("The run cannot be carried out: "+in.State.Missing)), true
+	case in.State.WaitFor != "":
+		d := unknown(v1alpha1.ReasonPending, "Waits for the manifest of run "+in.State.WaitFor+", which is its state and is still being sent.")
+		d.Again = min(in.State.Wait, stateCheck)
+		return d, true
+	}
+	return Decision{}, false
+}
+
 // begin starts a run, or waits a bounded time when the API server refuses its Job.
 func begin(in Input) (Decision, bool) {
 	if in.Job != nil {

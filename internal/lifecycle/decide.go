@@ -54,7 +54,18 @@ type Input struct {
 	Notes []string
 
 	Group Group
+	// State is what stands in the way of a run with state: Auto that has no Job yet.
+	State State
 	Now   time.Time
+}
+
+// State is what keeps a run from beginning with a state. At most one of WaitFor and Missing is set.
+type State struct {
+	// WaitFor is the run whose manifest is on its way, Wait how long to wait for it at most.
+	WaitFor string
+	Wait    time.Duration
+	// Missing says why there is no state, though one of the commands needs it.
+	Missing string
 }
 
 // Group is what the other runs of the concurrency group do. Names are sorted.
@@ -89,6 +100,7 @@ func Decide(in Input) Decision {
 		jobGone,
 		cannotBeCarriedOut,
 		mayNotBegin,
+		needsState,
 		begin,
 	} {
 		if d, ok := ask(in); ok {

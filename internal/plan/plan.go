@@ -64,6 +64,8 @@ type Plan struct {
 	Collector *Collector `json:"collector,omitempty"`
 	// Caches says which caches of its project the run may use; nil for none.
 	Caches *Caches `json:"caches,omitempty"`
+	// State is the run whose manifest dbt gets as --state; nil for none.
+	State *State `json:"state,omitempty"`
 	// RetryNodes says how often, and after how many seconds, nodes that failed are run again in the same pod.
 	RetryNodes RetryNodes `json:"retryNodes,omitzero"`
 	// ResumeFrom says that the run goes on from the failures of another run, whose journal the collector gives.
@@ -102,6 +104,14 @@ type Caches struct {
 	Write bool `json:"write,omitempty"`
 	// Parse says that what dbt parsed is kept, too.
 	Parse bool `json:"parse,omitempty"`
+}
+
+// State is the run whose files the collector gives as state: that which the run's own status names, and no other.
+type State struct {
+	// Run is the DbtRun's name, for messages.
+	Run string `json:"run"`
+	// Manifest is "sha256:" and the digest that its manifest.json must have.
+	Manifest string `json:"manifest"`
 }
 
 // RetryNodes says how nodes that failed are run again in the same pod.

@@ -1,6 +1,8 @@
 package runjob
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"strconv"
 	"time"
@@ -53,12 +55,16 @@ func Build(run *v1alpha1.DbtRun, r *Resolved, opts Options) (*batchv1.Job, error
 	if err != nil {
 		return nil, err
 	}
+	notes, err := annotations(run, r)
+	if err != nil {
+		return nil, err
+	}
 	job := &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:            Name(run),
 			Namespace:       run.Namespace,
 			Labels:          labels(run, r),
-			Annotations:     annotations(run, r),
+			Annotations:     notes,
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(run, v1alpha1.GroupVersion.WithKind("DbtRun"))},
 		},
 		Spec: batchv1.JobSpec{
@@ -118,7 +124,8 @@ func labels(run *v1alpha1.DbtRun, r *Resolved) map[string]string {
 	return l
 }
 
-func annotations(run *v1alpha1.DbtRun, r *Resolved) map[string]string {
+// annotations are what the run's status is made of later, whatever becomes of the project meanwhile.
+func annotations(run *v1alpha1.DbtRun, r *Resolved) (map[string]string, error) {
 	a := map[string]string{
 		v1alpha1.AnnotationRun:               run.Name,
 		v1alpha1.AnnotationProject:           r.Name,
@@ -128,7 +135,19 @@ func annotations(run *v1alpha1.DbtRun, r *Resolved) map[string]string {
 	if r.TTL != nil {
 		a[v1alpha1.AnnotationTTL] = strconv.FormatInt(int64(r.TTL.Seconds()), 10)
 	}
-	return a
+	if r.UID != "" {
+		a[v1alpha1.AnnotationProjectUID] = string(r.UID)
+		a[v1alpha1.AnnotationTarget] = r.Target
+		a[v1alpha1.AnnotationSourceDigest] = r.SourceDigest
+	}
+	if r.State != nil {
+		b, err := json.Marshal(r.State)
+		if err != nil {
+			return nil, fmt.Errorf("writing down the state of run %s/%s: %w", run.Namespace, run.Name, err)
+		}
+		a[v1alpha1.AnnotationState] = string(b)
+	}
+	return a, nil
 }
 
 // podMeta returns the pod's labels and annotations: the user's, with the operator's over them.
@@ -181,6 +200,9 @@ func planOf(run *v1alpha1.DbtRun, r *Resolved, opts Options) (plan.Plan, error) 
 	}
 	if r.Generation > 0 {
 		p.Run.Project = r.Name
+	}
+	if s := r.State; s != nil && s.Run != "" {
+		p.State = &plan.State{Run: s.Run, Manifest: s.ManifestDigest}
 	}
 	if who := run.Spec.RequestedBy; who != nil {
 		p.Run.RequestedBy = text.Cut(who.Username, maxUser)

@@ -90,6 +90,7 @@ func TestBuild(t *testing.T) {
 		"git-anonymous":        {"dbt's container fetches itself", run().Revision("refs/pull/1/head"), project().Git("https://git.example.com/shop.git"), byImage},
 		"everything-init":      {"every field", run().Command("dbt seed", `run --vars '{"a": 1}'`).Var("b", `[1]`).Target("ci").Timeout(600).StartTimeout(60).TTL(3600).RetryPods(1), everything, byInit},
 		"reporting":            {"a token of its own for the collector, in prepare too", run().RetryNodes(2, 60).ResumeFrom("before").RequestedBy("ada@example.com", "finance"), project().Git("https://git.example.com/shop.git").GitSecret("git"), reporting},
+		"state":                {"what it is made of, and whose manifest it gets, is written on it", run().Target("ci").State("prod"), project().UID("shop-1").Git("https://git.example.com/shop.git"), reporting},
 		"warm-fork":            {"it uses caches and puts none", run().Revision("refs/pull/1/head"), neverParsed, reporting},
 		"tokens": {"one file each, readable by dbt's group; the plan says how they are handed on, and no value is anywhere", run().Timeout(900), project().
 			TokenBy(v1alpha1.Token{Name: "file", Audience: "sts.amazonaws.com", Delivery: v1alpha1.TokenFile}).
@@ -101,7 +102,11 @@ func TestBuild(t *testing.T) {
 			t.Log(c.reason)
 			r, p := c.run.Obj(), c.project.Obj()
 			words := [][]string{{"build"}}
-			job, err := runjob.Build(r, runjob.Resolve(r, p, words), c.opts)
+			resolved := runjob.Resolve(r, p, words)
+			if r.Spec.State == v1alpha1.StateAuto {
+				resolved.State = &v1alpha1.StateStatus{Target: r.Spec.StateTarget, Run: "nightly", UID: "n", ManifestDigest: "sha256:1"}
+			}
+			job, err := runjob.Build(r, resolved, c.opts)
 			if err != nil {
 				t.Fatal(err)
 			}

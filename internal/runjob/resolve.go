@@ -6,9 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/lastgood"
 	"github.com/dbt-operator/dbt-operator/internal/plan"
 )
 
@@ -29,6 +31,11 @@ type Resolved struct {
 	// Name and Generation of the DbtProject; InlineProject and 0 for a project in the run's spec.
 	Name       string
 	Generation int64
+	// UID of the DbtProject, empty for a project in the run's spec; SourceDigest tells its sources apart.
+	UID          types.UID
+	SourceDigest string
+	// State is what the run's status says of its state; nil unless spec.state is Auto.
+	State *v1alpha1.StateStatus
 	// Commands are the dbt command lines as words, without the leading "dbt".
 	Commands [][]string
 
@@ -50,7 +57,8 @@ type Resolved struct {
 func Resolve(run *v1alpha1.DbtRun, project *v1alpha1.DbtProject, commands [][]string) *Resolved {
 	r := &Resolved{Project: run.Spec.Project, Name: v1alpha1.InlineProject, Commands: commands}
 	if project != nil {
-		r.Project, r.Name, r.Generation = &project.Spec, project.Name, project.Generation
+		r.Project, r.Name, r.Generation, r.UID = &project.Spec, project.Name, project.Generation, project.UID
+		r.SourceDigest = lastgood.SourceDigest(project.Spec.Source)
 	}
 	defaults := r.Project.RunDefaults
 	r.Target = firstNonEmpty(run.Spec.Target, r.Project.Target)

@@ -156,6 +156,7 @@ func (r *Runner) spawn(ctx context.Context, p project, words []string, observe f
 	}
 	args, err := dbt.Args(words, dbt.Settings{
 		ProjectDir: p.Dir, ProfilesDir: profiles, Target: r.plan.Target, Threads: r.plan.Threads, Vars: r.plan.Vars,
+		State: r.stateDir(),
 	})
 	if err != nil {
 		return e, fmt.Errorf("command dbt %s: %w", strings.Join(words, " "), err)
@@ -173,7 +174,7 @@ func (r *Runner) spawn(ctx context.Context, p project, words []string, observe f
 	}
 	before := oomKills(r.paths.Root)
 	e.Exit, err = process{
-		path: path, args: args, env: environment(r.environ, r.folders, r.plan.Run, given), dir: r.folders.empty(),
+		path: path, args: args, env: environment(r.withoutState(r.environ), r.folders, r.plan.Run, given), dir: r.folders.empty(),
 		stdout: out, stderr: errs, grace: r.grace(),
 	}.run(ctx)
 	out.Close()

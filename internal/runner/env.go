@@ -28,6 +28,9 @@ func (f folders) fetched() string { return filepath.Join(f.workspace, "fetched.j
 // artifacts holds the files that are to be kept, redacted, under the names they are kept by.
 func (f folders) artifacts() string { return filepath.Join(f.workspace, "artifacts") }
 
+// state is where dbt finds the manifest of the last good run.
+func (f folders) state() string { return filepath.Join(f.workspace, "state") }
+
 // resume is where dbt finds what was done before.
 func (f folders) resume() string { return filepath.Join(f.workspace, "resume") }
 

@@ -29,7 +29,7 @@ func (r *Runner) goOn(ctx context.Context, p project, b begun) (begun, []string,
 
 // left finds out what is left of a command and lays down what dbt needs to run that alone.
 func (r *Runner) left(ctx context.Context, p project, b *begun) ([]string, error) {
-	if err := dbt.Resumable(b.words); err != nil {
+	if err := dbt.Resumable(r.deferring(b.words)); err != nil {
 		return nil, fmt.Errorf("dbt %s %w", b.words[0], err)
 	}
 	done, elsewhere := r.done(b.index)
@@ -88,7 +88,7 @@ func (r *Runner) done(index int32) (done map[string]string, elsewhere map[string
 
 // planned returns the nodes that a command selects.
 func (r *Runner) planned(ctx context.Context, p project, words []string) (*dbt.Plan, error) {
-	ls, err := dbt.PlanWords(words)
+	ls, err := dbt.PlanWords(r.deferring(words))
 	if err != nil {
 		return nil, err
 	}
@@ -118,11 +118,14 @@ func (r *Runner) planned(ctx context.Context, p project, words []string) (*dbt.P
 // layDown writes the folder from which dbt takes what is left of a command.
 func (r *Runner) layDown(b *begun, results []dbt.Result) error {
 	dir := r.folders.resume()
-	words, err := dbt.RetryWords(b.words, dir)
+	words, err := dbt.RetryWords(r.deferring(b.words), dir)
 	if err != nil {
 		return err
 	}
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
+		return err
+	}
+	if err := r.layDownState(dir); err != nil {
 		return err
 	}
 	f, err := os.Create(filepath.Join(dir, runResults))

@@ -157,6 +157,9 @@ func (r *Runner) work(ctx context.Context) error {
 	if r.plan.ProfilesDir == "" {
 		r.learnSecrets(p.Dir)
 	}
+	if err := r.fetchState(ctx); err != nil {
+		return err
+	}
 	stop, err := r.follow(ctx)
 	if err != nil {
 		return err

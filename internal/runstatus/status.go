@@ -1,12 +1,14 @@
 package runstatus
 
 import (
+	"encoding/json"
 	"strconv"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
@@ -56,6 +58,7 @@ func Compute(in Input) v1alpha1.DbtRunStatus {
 		return s
 	}
 	setProject(&s, in)
+	setState(&s, in)
 	if in.Job != nil {
 		s.Job = &v1alpha1.JobReference{Name: in.Job.Name, UID: in.Job.UID}
 	}
@@ -78,7 +81,10 @@ func setProject(s *v1alpha1.DbtRunStatus, in Input) {
 			if err != nil || generation < 0 {
 				generation = 0
 			}
-			s.Project = &v1alpha1.ProjectStatus{Name: name, Generation: generation}
+			s.Project = &v1alpha1.ProjectStatus{
+				Name: name, Generation: generation, UID: types.UID(in.Job.Annotations[v1alpha1.AnnotationProjectUID]),
+				Target: in.Job.Annotations[v1alpha1.AnnotationTarget], SourceDigest: in.Job.Annotations[v1alpha1.AnnotationSourceDigest],
+			}
 			return
 		}
 	}
@@ -92,6 +98,22 @@ func setProject(s *v1alpha1.DbtRunStatus, in Input) {
 		s.Project = &v1alpha1.ProjectStatus{Name: in.Run.Spec.ProjectRef.Name}
 	default:
 		s.Project = &v1alpha1.ProjectStatus{Name: v1alpha1.InlineProject}
+	}
+}
+
+// setState records what the Job was made with, or why there is no Job: once there is one it stays.
+func setState(s *v1alpha1.DbtRunStatus, in Input) {
+	switch {
+	case in.Job != nil:
+		if state := in.Job.Annotations[v1alpha1.AnnotationState]; state != "" {
+			found := &v1alpha1.StateStatus{}
+			if err := json.Unmarshal([]byte(state), found); err != nil {
+				return // somebody else wrote it: what is recorded stays
+			}
+			s.State = found
+		}
+	case s.Job == nil && in.Phase.Finished() && in.Resolved != nil:
+		s.State = in.Resolved.State
 	}
 }
 

@@ -49,6 +49,36 @@ func pods(list ...*testutil.PodWrapper) []*corev1.Pod {
 	return out
 }
 
+// What a run is made of, and whose manifest it has, is what its Job says, whatever the project says by now.
+func TestStateIsPinnedByTheJob(t *testing.T) {
+	in := running()
+	in.Resolved.State = &v1alpha1.StateStatus{Target: "prod", Run: "newer"}
+	in.Job = testutil.MakeJob("r-1", "job").Annotate(v1alpha1.AnnotationProject, "shop").Annotate(v1alpha1.AnnotationProjectUID, "p").
+		Annotate(v1alpha1.AnnotationTarget, "ci").Annotate(v1alpha1.AnnotationSourceDigest, "s").
+		Annotate(v1alpha1.AnnotationState, `{"target":"prod","run":"nightly","uid":"n","manifestDigest":"sha256:1"}`).Obj()
+	got := runstatus.Compute(in)
+	if diff := cmp.Diff(&v1alpha1.StateStatus{Target: "prod", Run: "nightly", UID: "n", ManifestDigest: "sha256:1"}, got.State); diff != "" {
+		t.Errorf("state (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(&v1alpha1.ProjectStatus{Name: "shop", UID: "p", Target: "ci", SourceDigest: "s"}, got.Project); diff != "" {
+		t.Errorf("project (-want +got):\n%s", diff)
+	}
+	in.Run.Status = got
+	in.Job.Annotations[v1alpha1.AnnotationState] = "{"
+	if again := runstatus.Compute(in); again.State == nil || again.State.Run != "nightly" {
+		t.Errorf("an annotation that somebody spoiled took it away: %+v", again.State)
+	}
+	in.Job = nil
+	if again := runstatus.Compute(in); again.State == nil || again.State.Run != "nightly" {
+		t.Errorf("with its Job gone it has %+v", again.State)
+	}
+	in = failed()
+	in.Resolved.State = &v1alpha1.StateStatus{Target: "prod", Message: "There is none."}
+	if got := runstatus.Compute(in); got.State == nil || got.State.Message != "There is none." {
+		t.Errorf("a run that never began says nothing of it: %+v", got.State)
+	}
+}
+
 func TestComputeWholeStatus(t *testing.T) {
 	in := failed()
 	in.Job = testutil.MakeJob("r-1", "job").Annotate(v1alpha1.AnnotationProject, "shop").Annotate(v1alpha1.AnnotationProjectGeneration, "3").Obj()

@@ -135,6 +135,39 @@ func (c *Client) Cache(ctx context.Context, name string, read func(io.Reader) er
 	}
 }
 
+// ErrGone says that there is no such file in the run's state, and never will be.
+var ErrGone = errors.New("not there")
+
+// stateTime bounds how long one file of a state may take to come.
+const stateTime = 10 * time.Minute
+
+// State writes a file of the run's state to path, and returns "sha256:" and the digest of what it wrote. It asks until ctx is
+// done. The error is ErrGone when there is no such file.
+func (c *Client) State(ctx context.Context, name, path string) (digest string, err error) {
+	err = c.again(ctx, func(ctx context.Context) error {
+		h := sha256.New()
+		err := c.do(ctx, request{method: http.MethodGet, path: journal.PathState + name, timeout: stateTime}, func(body io.Reader) error {
+			f, err := os.Create(path)
+			if err != nil {
+				return fmt.Errorf("%w: %w", errLocal, err)
+			}
+			_, err = io.Copy(io.MultiWriter(f, h), body)
+			return errors.Join(err, f.Close())
+		})
+		digest = "sha256:" + hex.EncodeToString(h.Sum(nil))
+		return err
+	})
+	var status *statusError
+	switch {
+	case err == nil:
+		return digest, nil
+	case errors.As(err, &status) && status.code == http.StatusNotFound:
+		return "", fmt.Errorf("%w: %s", ErrGone, status.text)
+	default:
+		return "", fmt.Errorf("getting %s of the state: %w", name, err)
+	}
+}
+
 // append posts size bytes of body at an offset of a stream once, and returns where the stream ends then.
 func (c *Client) append(ctx context.Context, stream string, offset int64, body io.Reader, size int64) (int64, error) {
 	reply := journal.StreamReply{Offset: -1}

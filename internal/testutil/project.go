@@ -3,6 +3,7 @@ package testutil
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 )
@@ -155,5 +156,11 @@ func (w *ProjectWrapper) Pod(p v1alpha1.PodSettings) *ProjectWrapper {
 // Defaults sets what runs use that do not say otherwise.
 func (w *ProjectWrapper) Defaults(d v1alpha1.RunDefaults) *ProjectWrapper {
 	w.Spec.RunDefaults = d
+	return w
+}
+
+// UID sets what an API server would.
+func (w *ProjectWrapper) UID(uid string) *ProjectWrapper {
+	w.DbtProject.UID = types.UID(uid)
 	return w
 }

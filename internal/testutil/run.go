@@ -177,3 +177,31 @@ func (w *RunWrapper) NoProject() *RunWrapper {
 	w.Spec.ProjectRef = nil
 	return w
 }
+
+// State asks for the state of the last good run of a target, of the run's own when that is empty.
+func (w *RunWrapper) State(target string) *RunWrapper {
+	w.Spec.State, w.Spec.StateTarget = v1alpha1.StateAuto, target
+	return w
+}
+
+// Good makes the run one that succeeded at a time, of a project, with a target and a manifest.json of this digest; none is
+// kept when that is empty.
+func (w *RunWrapper) Good(of *v1alpha1.DbtProject, target, digest, sourceDigest string, at time.Time) *RunWrapper {
+	w.Project(of.Name).Truth(v1alpha1.PhaseSucceeded, metav1.ConditionTrue, "Succeeded", "It succeeded.").Completed(at)
+	w.Status.Conditions[0].LastTransitionTime = metav1.NewTime(at)
+	w.Status.Project = &v1alpha1.ProjectStatus{Name: of.Name, UID: of.UID, Target: target, SourceDigest: sourceDigest}
+	w.Status.Job = &v1alpha1.JobReference{Name: w.Name, UID: "job-" + w.DbtRun.UID}
+	w.Status.Revision = &v1alpha1.Revision{Source: "commit-of-" + w.Name, Image: "sha256:1"}
+	w.Status.Conditions = append(w.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionResultsAvailable, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonStored})
+	if digest != "" {
+		w.Status.Artifacts = []v1alpha1.Artifact{{Name: "lineage.json", Digest: "sha256:lineage"}, {Name: "manifest.json", Digest: digest}}
+	}
+	return w
+}
+
+// Sending makes the files of a good run be still on their way.
+func (w *RunWrapper) Sending() *RunWrapper {
+	w.Status.Artifacts = nil
+	w.Status.Conditions[1].Status, w.Status.Conditions[1].Reason = metav1.ConditionFalse, v1alpha1.ReasonUploading
+	return w
+}

@@ -147,12 +147,12 @@ var rules = map[string]rule{
 	},
 
 	"internal/controller": {
-		imports:  []string{"api/v1alpha1", "internal/conditions"},
+		imports:  []string{"api/v1alpha1", "internal/conditions", "internal/lastgood"},
 		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/tools/cache"}, objects...),
 		never:    []string{module + "internal/runner"},
 	},
 	"internal/controller/dbtproject": {
-		imports:  []string{"api/v1alpha1", "internal/admission", "internal/conditions", "internal/controller", "internal/text"},
+		imports:  []string{"api/v1alpha1", "internal/admission", "internal/conditions", "internal/controller", "internal/lastgood", "internal/text"},
 		external: append([]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),
 		never:    []string{module + "internal/runner"},
 	},
@@ -178,7 +178,7 @@ var rules = map[string]rule{
 	"internal/controller/dbtrun": {
 		imports: []string{
 			"api/v1alpha1", "internal/admission", "internal/attempt", "internal/conditions", "internal/controller", "internal/journal",
-			"internal/lifecycle", "internal/metrics", "internal/plan", "internal/runjob", "internal/runstatus", "internal/text",
+			"internal/lastgood", "internal/lifecycle", "internal/metrics", "internal/plan", "internal/runjob", "internal/runstatus", "internal/text",
 		},
 		external: append([]string{"golang.org/x/time/rate", "sigs.k8s.io/controller-runtime", "k8s.io/client-go/", "k8s.io/utils/clock", "github.com/go-logr/logr"}, objects...),
 		never:    []string{module + "internal/runner"},
@@ -202,6 +202,7 @@ var rules = map[string]rule{
 	},
 	"internal/conditions": {imports: []string{"api/v1alpha1"}, external: objects, never: clients, pure: true},
 	"internal/history":    {imports: []string{"api/v1alpha1"}, external: objects, never: clients, pure: true},
+	"internal/lastgood":   {imports: []string{"api/v1alpha1"}, external: objects, never: clients, pure: true},
 	"internal/lifecycle": {
 		imports: []string{
 			"api/v1alpha1", "internal/attempt", "internal/conditions", "internal/journal", "internal/runjob", "internal/text",
@@ -211,7 +212,7 @@ var rules = map[string]rule{
 		pure:     true,
 	},
 	"internal/metrics": {external: []string{"github.com/prometheus/client_golang/prometheus"}, never: clients},
-	"internal/runjob":  {imports: []string{"api/v1alpha1", "internal/journal", "internal/plan", "internal/text"}, external: objects, never: clients, pure: true},
+	"internal/runjob":  {imports: []string{"api/v1alpha1", "internal/journal", "internal/lastgood", "internal/plan", "internal/text"}, external: objects, never: clients, pure: true},
 	"internal/runstatus": {
 		imports: []string{
 			"api/v1alpha1", "internal/attempt", "internal/conditions", "internal/journal", "internal/runjob", "internal/text",

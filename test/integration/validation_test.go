@@ -200,6 +200,12 @@ func TestRunValidation(t *testing.T) {
 		"vars":              {"any JSON", run().Var("a", `1`).Var("b", `{"c":[true,"x"]}`).Var("d", `"x"`), ""},
 		"var null":          {"null is a value to dbt", run().Var("a", `null`), ""},
 		"target":            {"an option to dbt", run().Target("--x"), "must not begin with a dash"},
+		"state":             {"that of another target", run().State("prod"), ""},
+		"state, own target": {"that of its own", run().State(""), ""},
+		"state, inline":     {"it has no earlier runs", testutil.MakeDbtRun("r").Inline(inline).State(""), "state is Auto, but an inline project has no earlier runs: remove it, or name a DbtProject in projectRef"},
+		"state, unknown":    {"a closed list", of(run().State(""), func(s *v1alpha1.DbtRunSpec) { s.State = "Always" }), "Unsupported value"},
+		"state target":      {"an option to dbt", run().State("--x"), "stateTarget must be letters"},
+		"state target only": {"it would say nothing", of(run().State("prod"), func(s *v1alpha1.DbtRunSpec) { s.State = v1alpha1.StateNever }), "set state to Auto, or remove stateTarget"},
 		"revision":          {"for pull requests", run().Revision("refs/pull/12/head"), ""},
 		"revision branch":   {"which kind is not clear", run().Revision("main"), "revision must be a full ref"},
 		"revision dash":     {"input 8", run().Revision("--upload-pack=x"), "revision must be a full ref"},
@@ -219,9 +225,15 @@ func TestRunValidation(t *testing.T) {
 	}
 }
 
+// of changes the spec of a run.
+func of(run *testutil.RunWrapper, change func(*v1alpha1.DbtRunSpec)) *testutil.RunWrapper {
+	change(&run.Spec)
+	return run
+}
+
 func TestRunIsImmutable(t *testing.T) {
 	base := testutil.MakeDbtRun("immutable").Namespace("default").Project("shop").Command("dbt build").
-		Var("a", `{"b":1}`).Target("ci").Revision("refs/heads/main").RetryPods(1).Timeout(60).StartTimeout(60).Obj()
+		Var("a", `{"b":1}`).Target("ci").Revision("refs/heads/main").State("prod").RetryPods(1).Timeout(60).StartTimeout(60).Obj()
 	if err := admin.Create(t.Context(), base); err != nil {
 		t.Fatal(err)
 	}
@@ -260,6 +272,8 @@ func TestRunIsImmutable(t *testing.T) {
 		"target":          {"another target", base, func(s *v1alpha1.DbtRunSpec) { s.Target = "prod" }, "target is immutable"},
 		"target unset":    {"the project's", base, func(s *v1alpha1.DbtRunSpec) { s.Target = "" }, "target is immutable"},
 		"revision":        {"another revision", base, func(s *v1alpha1.DbtRunSpec) { s.Revision = "refs/heads/x" }, "revision is immutable"},
+		"state":           {"its Job has it", base, func(s *v1alpha1.DbtRunSpec) { s.State, s.StateTarget = v1alpha1.StateNever, "" }, "state is immutable"},
+		"state target":    {"its Job has it", base, func(s *v1alpha1.DbtRunSpec) { s.StateTarget = "ci" }, "stateTarget is immutable"},
 		"retry":           {"its Job has it", base, func(s *v1alpha1.DbtRunSpec) { s.Retry.Pods = ptr.To[int32](2) }, "retry is immutable"},
 		"timeout":         {"its Job has it", base, func(s *v1alpha1.DbtRunSpec) { s.TimeoutSeconds = ptr.To[int64](61) }, "timeoutSeconds is immutable"},
 		"timeout unset":   {"its Job has it", base, func(s *v1alpha1.DbtRunSpec) { s.TimeoutSeconds = nil }, "timeoutSeconds is immutable"},

@@ -92,6 +92,14 @@ func (w *world) halt() { w.stop() }
 // makeManager makes a manager as cmd/manager does, under the shipped roles.
 func makeManager(t testing.TB, over *wire, clk *shifted, scope controller.Scope, change ...func(*ctrl.Options)) ctrl.Manager {
 	t.Helper()
+	mgr := bareManager(t, over, scope, change...)
+	addControllers(t, mgr, clk, scope, nil)
+	return mgr
+}
+
+// bareManager makes a manager without controllers.
+func bareManager(t testing.TB, over *wire, scope controller.Scope, change ...func(*ctrl.Options)) ctrl.Manager {
+	t.Helper()
 	cfg := rest.CopyConfig(operator)
 	cfg.Wrap(over.wrap)
 	opts := ctrl.Options{
@@ -106,20 +114,26 @@ func makeManager(t testing.TB, over *wire, clk *shifted, scope controller.Scope,
 	if err != nil {
 		t.Fatal(err)
 	}
+	return mgr
+}
+
+// addControllers adds the controllers as cmd/manager does; results is nil where there is no collector.
+func addControllers(t testing.TB, mgr ctrl.Manager, clk *shifted, scope controller.Scope, results dbtrun.Results) *dbtrun.Reconciler {
+	t.Helper()
 	runs := dbtrun.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"),
 		metrics.NewRuns(prometheus.NewRegistry(), clk.Now),
-		runjob.Options{OperatorImage: "registry.example.com/dbt-operator:1", Delivery: runjob.DeliverByInitContainer}, nil, scope.Shard)
+		runjob.Options{OperatorImage: "registry.example.com/dbt-operator:1", Delivery: runjob.DeliverByInitContainer}, results, scope.Shard)
 	if err := runs.SetupWithManager(context.Background(), mgr, 4); err != nil {
 		t.Fatal(err)
 	}
-	if err := dbtproject.New(clk, mgr.GetClient()).SetupWithManager(mgr, scope.Shard); err != nil {
+	if err := dbtproject.New(clk, mgr.GetClient(), scope).SetupWithManager(mgr); err != nil {
 		t.Fatal(err)
 	}
 	schedules := dbtschedule.New(clk, mgr.GetClient(), mgr.GetAPIReader(), mgr.GetEventRecorder("dbt-operator"), metrics.NewSchedules(prometheus.NewRegistry(), clk.Now))
 	if err := schedules.SetupWithManager(context.Background(), mgr, 4); err != nil {
 		t.Fatal(err)
 	}
-	return mgr
+	return runs
 }
 
 // shifted is the real clock, moved by a test.

@@ -15,10 +15,12 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlcontroller "sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
@@ -77,7 +79,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, wor
 		Watches(&v1alpha1.DbtRun{}, unfinishedFirst{r.onDeleted()}).
 		Watches(&batchv1.Job{}, r.onJob()).
 		Watches(&corev1.Pod{}, r.onPod()).
-		Watches(&v1alpha1.DbtProject{}, handler.EnqueueRequestsFromMapFunc(r.waitingForProject)).
+		Watches(&v1alpha1.DbtProject{}, handler.EnqueueRequestsFromMapFunc(r.waitingForProject), builder.WithPredicates(specOrLabels)).
 		WatchesRawSource(source.Channel(r.wake, &handler.EnqueueRequestForObject{})).
 		WithOptions(ctrlcontroller.Options{MaxConcurrentReconciles: workers}).
 		WithLogConstructor(func(req *ctrl.Request) logr.Logger {
@@ -89,6 +91,10 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, wor
 		}).
 		Complete(r)
 }
+
+// specOrLabels passes what runs that wait are decided by. The project's status is not: it is written as runs end, and each
+// time all that wait would be looked at.
+var specOrLabels = predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{})
 
 // Wake has a run looked at: its pod reported something. It does not block, and may be called from anywhere.
 func (r *Reconciler) Wake(run types.NamespacedName) { r.wakeRuns(run) }

@@ -25,7 +25,9 @@ import (
 // observed is what there is to decide on, and which group the run holds while it does.
 type observed struct {
 	lifecycle.Input
-	group groupID
+	// project is nil for a run with an inline project, and when there is none.
+	project *v1alpha1.DbtProject
+	group   groupID
 	// others are the active runs of the group that this run waits for.
 	others []types.NamespacedName
 	// keeps says that there is a collector; keptErr is why it could not say what it has.
@@ -52,6 +54,9 @@ func (r *Reconciler) gather(ctx context.Context, run *v1alpha1.DbtRun) (*observe
 	if err := r.gatherResumeFrom(ctx, seen); err != nil {
 		return nil, err
 	}
+	if err := r.gatherState(ctx, seen); err != nil {
+		return nil, err
+	}
 	if err := r.gatherGroup(ctx, seen); err != nil {
 		return nil, err
 	}
@@ -72,6 +77,7 @@ func (r *Reconciler) gatherProject(ctx context.Context, seen *observed) error {
 			return fmt.Errorf("reading DbtProject %s of DbtRun %s/%s: %w", ref.Name, run.Namespace, run.Name, err)
 		}
 	}
+	seen.project = project
 	if err := r.elsewhere(run, project); err != nil {
 		seen.Invalid = err
 		return nil

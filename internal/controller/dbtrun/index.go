@@ -10,6 +10,7 @@ import (
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/attempt"
+	"github.com/dbt-operator/dbt-operator/internal/controller"
 	"github.com/dbt-operator/dbt-operator/internal/lifecycle"
 )
 
@@ -24,7 +25,7 @@ const (
 	indexActiveGroup = "dbtoperator.dev/active-group"
 )
 
-// AddIndexes adds the indexes that the controller reads by.
+// AddIndexes adds the indexes that the controller reads by, and that of good runs, by which the DbtProject controller does.
 func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	for _, add := range []struct {
 		object client.Object
@@ -32,6 +33,7 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 		keys   client.IndexerFunc
 	}{
 		{&v1alpha1.DbtRun{}, indexWaiting, waitingKeys},
+		{&v1alpha1.DbtRun{}, controller.IndexGoodRuns, controller.GoodRunKeys},
 		{&corev1.Pod{}, indexRunUID, runUIDKeys},
 		{&corev1.Pod{}, indexActiveGroup, activeGroupOfPod},
 		{&batchv1.Job{}, indexActiveGroup, activeGroupOfJob},

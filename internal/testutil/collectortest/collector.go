@@ -49,6 +49,7 @@ type Collector struct {
 	attempts  []*attempt
 	artifacts map[string][]byte
 	caches    map[string][]byte
+	state     map[string][]byte
 	torn      int
 	done      map[string]int
 	from      []byte
@@ -69,7 +70,7 @@ type attempt struct {
 // New starts a collector that ends with the test.
 func New(t testing.TB) *Collector {
 	t.Helper()
-	c := &Collector{artifacts: map[string][]byte{}, caches: map[string][]byte{}, done: map[string]int{}, changed: make(chan struct{})}
+	c := &Collector{artifacts: map[string][]byte{}, caches: map[string][]byte{}, state: map[string][]byte{}, done: map[string]int{}, changed: make(chan struct{})}
 	c.server = httptest.NewUnstartedServer(http.HandlerFunc(c.serve))
 	c.server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	c.server.StartTLS()
@@ -199,6 +200,13 @@ func (c *Collector) SetCache(name, content string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.caches[name] = []byte(content)
+}
+
+// SetState puts a file of the run's state.
+func (c *Collector) SetState(name, content string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state[name] = []byte(content)
 }
 
 // ArtifactNames returns the names of the artifacts, sorted.
@@ -358,6 +366,9 @@ func (c *Collector) answer(r *http.Request, body []byte) (int, any) {
 		if b, ok := c.caches[strings.TrimPrefix(path, journal.PathCaches)]; ok {
 			return http.StatusOK, b
 		}
+	}
+	if b, ok := c.state[strings.TrimPrefix(path, journal.PathState)]; ok && strings.HasPrefix(path, journal.PathState) {
+		return http.StatusOK, b
 	}
 	return http.StatusNotFound, journal.ErrorReply{Error: "no such path"}
 }
