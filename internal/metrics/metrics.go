@@ -82,7 +82,7 @@ const (
 
 // failures are the reasons for which a run fails.
 var failures = []string{
-	"NodesFailed", "DbtError", "InvalidSpec", "ProjectNotFound", "SourceFailed", "ImagePullFailed", "StartTimeout", "TimedOut",
+	"NodesFailed", "DbtError", "InvalidSpec", "ProjectNotFound", "StateNotFound", "SourceFailed", "ImagePullFailed", "StartTimeout", "TimedOut",
 	"OutOfMemory", "PodLost", "JobMissing", "Rejected",
 }
 

@@ -273,7 +273,7 @@ func TestAgentRuns(t *testing.T) {
 	a.refused("a dry run was kept", "show_run", map[string]any{"run": "dry"}, fmt.Sprintf(`there is no DbtRun "dry" in namespace %q`, x.ns))
 	a.refused("name taken", "start_run", map[string]any{"project": "shop", "name": "one"}, fmt.Sprintf(`DbtRun "one" exists already in namespace %q: give another name`, x.ns))
 	a.refused("a flag of the operator's", "start_run", map[string]any{"project": "shop", "commands": []string{"dbt build", "dbt run --state x"}},
-		`commands 2 of 2 ("dbt run --state x") holds the flag --state, which the operator sets: use nothing: the operator does not keep state for deferral yet`)
+		`commands 2 of 2 ("dbt run --state x") holds the flag --state, which the operator sets: use spec.state and spec.stateTarget of the DbtRun`)
 
 	var stopped struct{ Run, Phase string }
 	a.use("cancel_run", map[string]any{"run": "one"}, &stopped)

@@ -71,6 +71,7 @@ func (s Style) facts(run *v1alpha1.DbtRun, now time.Time) [][]cell {
 		add("Image", r.Image, "")
 		add("dbt", strings.TrimSpace(r.Dbt+" "+parenthesised(r.Adapter)), "")
 	}
+	add("State", stateLine(run.Status.State), "")
 	if run.Status.Job != nil {
 		add("Job", run.Status.Job.Name, "")
 	}
@@ -90,6 +91,19 @@ func projectLine(run *v1alpha1.DbtRun) string {
 		line += fmt.Sprintf(" (generation %d)", p.Generation)
 	}
 	return line
+}
+
+// stateLine says whose manifest dbt has as its state, or why it has none.
+func stateLine(s *v1alpha1.StateStatus) string {
+	switch {
+	case s == nil:
+		return ""
+	case s.Run == "":
+		return "none: " + oneLine(s.Message)
+	case s.Target == "":
+		return "run " + s.Run
+	}
+	return "run " + s.Run + " " + parenthesised("target "+s.Target)
 }
 
 func requesterLine(run *v1alpha1.DbtRun) string {
