@@ -164,7 +164,9 @@ func TestWhatIsDroppedIsNeverWritten(t *testing.T) {
 // Of the artifacts of a settled run the manifest of a good one stays, with its digest: it can be a state.
 func TestManifestsOfGoodRunsAreCached(t *testing.T) {
 	project := testutil.MakeDbtProject("shop").UID("p").Obj()
-	good := func() *testutil.RunWrapper { return testutil.MakeDbtRun("r").Good(project, "prod", "sha256:1", "s", now) }
+	good := func() *testutil.RunWrapper {
+		return testutil.MakeDbtRun("r").Good(project, "prod", "sha256:1", "s", now)
+	}
 	for name, c := range map[string]struct {
 		run  *testutil.RunWrapper
 		want []v1alpha1.Artifact
