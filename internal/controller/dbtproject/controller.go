@@ -6,6 +6,7 @@ package dbtproject
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -32,17 +33,24 @@ import (
 // +kubebuilder:rbac:groups=dbtoperator.dev,resources=dbtprojects,verbs=list;watch
 // +kubebuilder:rbac:groups=dbtoperator.dev,resources=dbtprojects/status,verbs=patch
 
+const (
+	// every is how often the last good runs of a project are recorded at most.
+	every = 5 * time.Second
+	// conflictRetry is when a project whose status somebody else changed is looked at again.
+	conflictRetry = time.Second
+)
+
 // Reconciler keeps the status of DbtProjects.
 type Reconciler struct {
 	clock  clock.PassiveClock
 	client client.Client
 	scope  controller.Scope
-	pace   pace
+	pace   *controller.Pace
 }
 
 // New returns a Reconciler for what scope chooses; the cache has the projects of all shards.
 func New(clk clock.PassiveClock, c client.Client, scope controller.Scope) *Reconciler {
-	return &Reconciler{clock: clk, client: c, scope: scope}
+	return &Reconciler{clock: clk, client: c, scope: scope, pace: controller.NewPace(every)}
 }
 
 // SetupWithManager starts the controller with mgr. It reads by controller.IndexGoodRuns, which the DbtRun controller adds.
@@ -91,7 +99,7 @@ func decided(run *v1alpha1.DbtRun) (out struct{ digest, reason string }) {
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	project := &v1alpha1.DbtProject{}
 	if err := r.client.Get(ctx, req.NamespacedName, project); apierrors.IsNotFound(err) {
-		r.pace.forget(req.NamespacedName)
+		r.pace.Forget(req.NamespacedName)
 		return ctrl.Result{}, nil
 	} else if err != nil {
 		return ctrl.Result{}, fmt.Errorf("reading DbtProject %s: %w", req.NamespacedName, err)
@@ -104,7 +112,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	project.Status.ObservedGeneration = project.Generation
 	conditions.SetReady(&project.Status.Conditions, project.Generation, now, check(project))
 	checked := !equality.Semantic.DeepEqual(base.Status, project.Status)
-	left := r.pace.left(req.NamespacedName, now)
+	left := r.pace.Left(req.NamespacedName, now)
 	if r.scope.Keeps && (checked || left == 0) {
 		good, err := controller.GoodRuns(ctx, r.client, req.NamespacedName)
 		if err != nil {
@@ -127,7 +135,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("recording the status of DbtProject %s: %w", req.NamespacedName, err)
 	}
-	r.pace.wrote(req.NamespacedName, now)
+	r.pace.Wrote(req.NamespacedName, now)
 	return ctrl.Result{}, nil
 }
 

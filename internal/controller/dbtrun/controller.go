@@ -52,7 +52,7 @@ type Reconciler struct {
 	results Results
 	shard   controller.Shard
 	groups  *groups
-	pace    pace
+	pace    *controller.Pace
 	// notesPace bounds how often Kubernetes' events are read.
 	notesPace *rate.Limiter
 	behind    controller.Behind
@@ -64,7 +64,7 @@ type Reconciler struct {
 func New(clk clock.PassiveClock, c client.Client, direct client.Reader, recorder events.EventRecorder, m *metrics.Runs, job runjob.Options, results Results, shard controller.Shard) *Reconciler {
 	return &Reconciler{
 		clock: clk, client: c, direct: direct, recorder: recorder, metrics: m, job: job, results: results, shard: shard,
-		groups: newGroups(), notesPace: rate.NewLimiter(notesASecond, notesAtOnce), wake: make(chan event.GenericEvent, 1024),
+		groups: newGroups(), pace: controller.NewPace(progressEvery), notesPace: rate.NewLimiter(notesASecond, notesAtOnce), wake: make(chan event.GenericEvent, 1024),
 	}
 }
 
@@ -105,7 +105,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.client.Get(ctx, req.NamespacedName, run); apierrors.IsNotFound(err) {
 		r.forget(req.NamespacedName)
 		r.behind.Forget(req.NamespacedName)
-		r.pace.forget(req.NamespacedName)
+		r.pace.Forget(req.NamespacedName)
 		return ctrl.Result{}, nil
 	} else if err != nil {
 		return ctrl.Result{}, fmt.Errorf("reading DbtRun %s: %w", req, err)

@@ -41,9 +41,10 @@ func (r *Reconciler) record(ctx context.Context, seen *observed, d lifecycle.Dec
 		return result, nil
 	}
 	if !after.Status.Phase.Finished() && equality.Semantic.DeepEqual(withoutProgress(before.Status), withoutProgress(after.Status)) {
-		if left := r.pace.wait(client.ObjectKeyFromObject(before), seen.Now); left > 0 {
+		if left := r.pace.Left(client.ObjectKeyFromObject(before), seen.Now); left > 0 {
 			return ctrl.Result{RequeueAfter: soonest(d.Again, left)}, nil
 		}
+		r.pace.Wrote(client.ObjectKeyFromObject(before), seen.Now)
 	}
 	err := r.client.Status().Patch(ctx, after, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	switch {

@@ -2,7 +2,6 @@ package dbtrun
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -65,32 +64,6 @@ const (
 	resultsEvery    = 30 * time.Second
 	resultsPatience = 20 * time.Minute
 )
-
-// pace remembers when the progress of each run was last recorded. After a restart it is recorded once too early.
-type pace struct {
-	mu   sync.Mutex
-	last map[types.NamespacedName]time.Time
-}
-
-// wait returns how long progress must still wait, and counts it as recorded when it need not.
-func (p *pace) wait(run types.NamespacedName, now time.Time) time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if left := p.last[run].Add(progressEvery).Sub(now); left > 0 && left <= progressEvery {
-		return left
-	}
-	if p.last == nil {
-		p.last = map[types.NamespacedName]time.Time{}
-	}
-	p.last[run] = now
-	return 0
-}
-
-func (p *pace) forget(run types.NamespacedName) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.last, run)
-}
 
 // withoutProgress returns a status without what changes while a run is at work and nothing is decided by.
 func withoutProgress(s v1alpha1.DbtRunStatus) v1alpha1.DbtRunStatus {

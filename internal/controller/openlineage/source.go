@@ -65,30 +65,11 @@ func (k *Known) datasets(ctx context.Context, run *v1alpha1.DbtRun) (string, err
 
 // describe returns what the events say of a run.
 func describe(run *v1alpha1.DbtRun) openlineage.Run {
-	s := run.Status
+	s, f := run.Status, follow.FactsOf(run)
 	out := openlineage.Run{
-		Namespace: run.Namespace, Name: run.Name, UID: string(run.UID), Target: run.Spec.Target, Trigger: "Manual",
-	}
-	if who := run.Spec.RequestedBy; who != nil {
-		out.Requester = who.Username
-	}
-	if t := run.Spec.Trigger; t != nil {
-		out.Trigger = string(t.Type)
-		if t.ScheduleRef != nil {
-			out.Schedule = t.ScheduleRef.Name
-		}
-		if t.ScheduledTime != nil {
-			out.ScheduledTime = t.ScheduledTime.Time
-		}
-	}
-	if s.Project != nil && s.Project.Name != v1alpha1.InlineProject {
-		out.Project = s.Project.Name
-	}
-	if s.Revision != nil {
-		out.Revision, out.Image = s.Revision.Source, s.Revision.Image
-	}
-	if s.StartTime != nil {
-		out.Start = s.StartTime.Time
+		Namespace: run.Namespace, Name: run.Name, UID: string(run.UID), Project: f.Project, Target: run.Spec.Target,
+		Trigger: f.Trigger, Schedule: f.Schedule, ScheduledTime: f.ScheduledTime, Requester: f.Requester,
+		Revision: f.Revision, Image: f.Image, Start: f.Start,
 	}
 	if !follow.Settled(run) || s.CompletionTime == nil {
 		return out

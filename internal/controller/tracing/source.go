@@ -38,31 +38,12 @@ func (k *Known) Known(ctx context.Context, key outbox.Key) (send.Known, error) {
 
 // describe returns what the spans say of a run.
 func describe(run *v1alpha1.DbtRun) tracing.Run {
-	s := run.Status
+	s, f := run.Status, follow.FactsOf(run)
 	out := tracing.Run{
-		Namespace: run.Namespace, Name: run.Name, UID: string(run.UID), Target: run.Spec.Target, Trigger: "Manual",
+		Namespace: run.Namespace, Name: run.Name, UID: string(run.UID), Project: f.Project, Target: run.Spec.Target,
+		Trigger: f.Trigger, Schedule: f.Schedule, ScheduledTime: f.ScheduledTime, Requester: f.Requester,
+		Revision: f.Revision, Image: f.Image, Start: f.Start,
 		TraceParent: run.Annotations[v1alpha1.AnnotationTraceParent], Created: run.CreationTimestamp.Time,
-	}
-	if who := run.Spec.RequestedBy; who != nil {
-		out.Requester = who.Username
-	}
-	if t := run.Spec.Trigger; t != nil {
-		out.Trigger = string(t.Type)
-		if t.ScheduleRef != nil {
-			out.Schedule = t.ScheduleRef.Name
-		}
-		if t.ScheduledTime != nil {
-			out.ScheduledTime = t.ScheduledTime.Time
-		}
-	}
-	if s.Project != nil && s.Project.Name != v1alpha1.InlineProject {
-		out.Project = s.Project.Name
-	}
-	if s.Revision != nil {
-		out.Revision, out.Image = s.Revision.Source, s.Revision.Image
-	}
-	if s.StartTime != nil {
-		out.Start = s.StartTime.Time
 	}
 	if !follow.Settled(run) || s.CompletionTime == nil {
 		return out
