@@ -71,8 +71,8 @@ type Runner struct {
 	noFrom string
 	// unkept is the artifact that the run_results.json of the last command is to be kept as, empty for none.
 	unkept string
-	// parse is what is to be done about the cache of what dbt parsed.
-	parse parsing
+	// parseToKeep names the cache that what dbt parses is to be kept as, empty for none.
+	parseToKeep string
 
 	outcome journal.Outcome
 	message string

@@ -10,7 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 )
 
 // maxUnzipped bounds what a cache becomes.
@@ -135,5 +134,5 @@ func writeWhole(path string, r io.Reader) error {
 	if err = errors.Join(err, out.Close()); err != nil {
 		return errors.Join(err, os.Remove(part))
 	}
-	return os.Rename(part, filepath.Clean(path))
+	return os.Rename(part, path)
 }

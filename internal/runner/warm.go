@@ -91,12 +91,6 @@ func (r *Runner) keepPackages(p project, key string) {
 	r.keepCache(key, func(w io.Writer) error { return archiveFolder(w, folder) })
 }
 
-// parsing is the cache of what dbt parsed.
-type parsing struct {
-	// key names it; empty when there is none to be had, or nothing more to do.
-	key string
-}
-
 // restoreParse puts the manifest in place that dbt parses on from, or remembers to keep the one that dbt makes.
 func (r *Runner) restoreParse(ctx context.Context, p project) {
 	key, why := r.parseKey(p)
@@ -115,7 +109,7 @@ func (r *Runner) restoreParse(ctx context.Context, p project) {
 	case found:
 		r.print.line("info", "dbt parses on from what an earlier run parsed of the same files")
 	case r.plan.Caches.Write:
-		r.parse.key = key
+		r.parseToKeep = key
 	}
 }
 
@@ -156,8 +150,8 @@ func (r *Runner) parseKey(p project) (key, why string) {
 
 // keepParse keeps the manifest that dbt made for parsing on from it, once.
 func (r *Runner) keepParse() {
-	key := r.parse.key
-	if r.parse.key = ""; key == "" {
+	key := r.parseToKeep
+	if r.parseToKeep = ""; key == "" {
 		return
 	}
 	made := filepath.Join(r.folders.target(), partialParse)
