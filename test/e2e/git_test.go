@@ -100,6 +100,20 @@ func (g *gitServer) git(args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// change commits a file with the first occurrence of a text replaced.
+func (g *gitServer) change(file, old, text string) {
+	g.Helper()
+	path := filepath.Join(g.work, file)
+	b, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(b), old) {
+		g.Fatalf("%s does not hold %q: %v", file, old, err)
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(string(b), old, text, 1)), 0o600); err != nil {
+		g.Fatal(err)
+	}
+	g.git("commit", "--quiet", "--all", "--message", "Change "+file)
+}
+
 func (g *gitServer) source(ref *v1alpha1.GitRef) func(*v1alpha1.DbtProject) {
 	return func(p *v1alpha1.DbtProject) {
 		p.Spec.Source = v1alpha1.Source{Git: &v1alpha1.GitSource{URL: g.url, Ref: ref, Path: "analytics"}}

@@ -61,6 +61,16 @@ func (w *world) project(e engine, files fixtures.Files, change ...func(*v1alpha1
 	w.create(p)
 }
 
+// shop returns the project as it is now.
+func (w *world) shop() *v1alpha1.DbtProject {
+	w.Helper()
+	p := &v1alpha1.DbtProject{}
+	if err := cluster.Get(w.Context(), client.ObjectKey{Namespace: w.namespace, Name: "shop"}, p); err != nil {
+		w.Fatalf("getting DbtProject shop: %v", err)
+	}
+	return p
+}
+
 // schema is where the world's models go, which are made anew in each.
 func (w *world) schema() string { return strings.ReplaceAll(w.namespace, "-", "_") }
 

@@ -80,10 +80,7 @@ func TestWarmRunsAreNeverStale(t *testing.T) {
 			w.deploy(painted("second"))
 			w.warm("deployed", false, "wall_red", "second")
 			w.warm("deployed-warm", true, "wall_red", "second")
-			p := &v1alpha1.DbtProject{}
-			if err := cluster.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "shop"}, p); err != nil {
-				t.Fatal(err)
-			}
+			p := w.shop()
 			colour(p, "blue")
 			if err := cluster.Update(t.Context(), p); err != nil {
 				t.Fatal(err)
