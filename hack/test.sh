@@ -35,7 +35,7 @@ prepare_level() {
       ;;
     e2e)
       # Where there is no Python, the test of the gate says so itself.
-      make --no-print-directory "$PWD/bin/tools/versitygw" "$PWD/bin/tools/dex" >&2 && { hack/gate-venv.sh >&2 || [ $? = 3 ]; } || return 1
+      make --no-print-directory "$PWD/bin/tools/versitygw" "$PWD/bin/tools/dex" build >&2 && { hack/gate-venv.sh >&2 || [ $? = 3 ]; } || return 1
       if ! hack/cluster/cluster status >/dev/null 2>&1; then
         ours=yes
       fi
@@ -50,11 +50,7 @@ run_level() {
     unit) unit ;;
     fuzz) fuzz ;;
     integration) integration ;;
-    e2e)
-      eval "$(hack/cluster/cluster env)"
-      # Each test waits with deadlines of its own; this one is for a test that hangs all the same.
-      go test -json -count=1 -timeout 40m ./test/e2e/...
-      ;;
+    e2e) e2e ;;
   esac
 }
 
@@ -78,6 +74,16 @@ integration() {
   go test -json -count=1 ./test/integration/... ./test/s3/... ./test/gate/... ./test/oidc/... ./test/ui/... ./test/bench/soak || status=1
   go -C test/packaging test -json -count=1 ./... || status=1
   go -C test/docs test -json -count=1 ./manifests || status=1
+  return "$status"
+}
+
+# The operator on a cluster, and then what the pages say to type, on the same.
+e2e() {
+  local status=0
+  eval "$(hack/cluster/cluster env)"
+  # Each test waits with deadlines of its own; this one is for a test that hangs all the same.
+  go test -json -count=1 -timeout 40m ./test/e2e/... || status=1
+  go -C test/docs test -json -count=1 -timeout 20m ./live || status=1
   return "$status"
 }
 

@@ -93,14 +93,10 @@ func (c *Collector) cachePlace(ctx context.Context, run *v1alpha1.DbtRun) (cache
 }
 
 // sweepProjects deletes the caches of projects that are gone.
-func (c *Collector) sweepProjects(ctx context.Context) error {
-	var list v1alpha1.DbtProjectList
-	if err := c.config.Cache.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("listing DbtProjects: %w", err)
-	}
+func (c *Collector) sweepProjects(ctx context.Context, projects []v1alpha1.DbtProject) error {
 	known := map[store.Project]bool{}
-	for i := range list.Items {
-		known[store.Project{Namespace: list.Items[i].Namespace, UID: string(list.Items[i].UID)}] = true
+	for i := range projects {
+		known[store.Project{Namespace: projects[i].Namespace, UID: string(projects[i].UID)}] = true
 	}
 	var gone []store.Project
 	now := c.config.Clock.Now()

@@ -56,7 +56,7 @@ type ended struct {
 }
 
 // Sweep deletes once what is kept too long and what belongs to no DbtRun or DbtProject. What cannot be deleted does not keep it from the
-// rest.
+// rest. The last good run of each target of a project stays as long as its DbtRun: it is the state of runs to come.
 func (c *Collector) Sweep(ctx context.Context) error {
 	var list v1alpha1.DbtRunList
 	if err := c.config.Cache.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
@@ -82,8 +82,31 @@ func (c *Collector) Sweep(ctx context.Context) error {
 		}
 		return ctx.Err()
 	})
-	errs = append(errs, err, c.retain(ctx, over, now), c.sweepProjects(ctx))
+	projects, listed := c.projects(ctx)
+	if listed != nil {
+		return errors.Join(append(errs, err, listed)...)
+	}
+	errs = append(errs, err, c.retain(ctx, over, states(projects), now), c.sweepProjects(ctx, projects))
 	return errors.Join(errs...)
+}
+
+func (c *Collector) projects(ctx context.Context) ([]v1alpha1.DbtProject, error) {
+	var list v1alpha1.DbtProjectList
+	if err := c.config.Cache.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing DbtProjects: %w", err)
+	}
+	return list.Items, nil
+}
+
+// states returns the last good run of each target of each project.
+func states(projects []v1alpha1.DbtProject) map[store.Run]bool {
+	out := map[store.Run]bool{}
+	for i := range projects {
+		for _, good := range projects[i].Status.LastGood {
+			out[store.Run{Namespace: projects[i].Namespace, UID: string(good.UID)}] = true
+		}
+	}
+	return out
 }
 
 // ours reports whether the cache would know of a run in a namespace.
@@ -99,8 +122,8 @@ func endedRun(run *v1alpha1.DbtRun, info store.RunInfo) ended {
 	return e
 }
 
-// retain deletes what is too old, and what is too many.
-func (c *Collector) retain(ctx context.Context, over []ended, now time.Time) error {
+// retain deletes what is too old, and what is too many, but for those that are spared.
+func (c *Collector) retain(ctx context.Context, over []ended, spared map[store.Run]bool, now time.Time) error {
 	// The newest first; of two that ended at once always the same.
 	slices.SortFunc(over, func(a, b ended) int { return cmp.Or(b.end.Compare(a.end), cmp.Compare(a.uid, b.uid)) })
 	type group struct{ namespace, project string }
@@ -110,6 +133,7 @@ func (c *Collector) retain(ctx context.Context, over []ended, now time.Time) err
 		g := group{e.namespace, e.project}
 		seen[g]++
 		switch r := c.config.Retention; {
+		case spared[store.Run{Namespace: e.namespace, UID: e.uid}]:
 		case r.Age > 0 && now.Sub(e.end) > r.Age:
 			errs = append(errs, c.delete(ctx, e.namespace, e.uid, deletedByAge))
 		case r.Count > 0 && seen[g] > r.Count:

@@ -88,6 +88,26 @@ func TestRetention(t *testing.T) {
 	}
 }
 
+// The run that others get as state is kept for as long as its DbtRun, whatever its age and however many came after it.
+func TestRetentionSparesTheLastGoodRun(t *testing.T) {
+	for name, retention := range map[string]Retention{"by age": {Age: time.Hour}, "by count": {Count: 1}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(col *Collector) { col.config.Retention = retention })
+			project := testutil.MakeDbtProject("crm").Namespace("ns").UID("crm-1").Obj()
+			project.Status.LastGood = []v1alpha1.GoodRun{{Target: "prod", Run: "good", UID: "run-good"}}
+			w.ok(w.objects.Create(t.Context(), project))
+			w.left("good", "crm", 60*24*time.Hour)
+			w.left("failed", "crm", 50*24*time.Hour)
+			w.left("newest", "crm", 0)
+			w.sweep(young + time.Minute)
+			left := w.stored()
+			if !slices.Contains(left, "run-good") || slices.Contains(left, "run-failed") {
+				t.Errorf("left: %v, want run-good, which is the state of target prod, and not run-failed", left)
+			}
+		})
+	}
+}
+
 func TestDelete(t *testing.T) {
 	w := newWorld(t, nil)
 	w.left("a", "shop", time.Hour)

@@ -161,11 +161,40 @@ func TestPluginFollowsTheStoreWherePodsMayNotBeRead(t *testing.T) {
 	l.keep(run, "live-1", "first line\n", entries(nil), nil)
 	var out output
 	done := make(chan printed, 1)
-	go func() { done <- l.dbtInto(l.Context(), l.jane, &out, l.of("logs", "live", "--follow")...) }()
+	go func() { done <- l.dbtInto(l.Context(), l.jane, &out, &output{}, l.of("logs", "live", "--follow")...) }()
 	testutil.Eventually(t, "the first line", patience, func() (bool, string) { return out.String() == "first line\n", out.String() })
 	l.status(run, v1alpha1.PhaseSucceeded, v1alpha1.ReasonSucceeded)
 	got := <-done
 	l.says("end", got, 0, "first line\n", `lacks the verb "list" on pods in namespace`, "following what the operator keeps instead")
+}
+
+// What a run leaves is there some seconds after its end: who asks at once waits for it.
+func TestPluginWaitsForWhatIsStillSent(t *testing.T) {
+	l := newLibrary(t)
+	good := l.run("good").Obj()
+	results := func(status metav1.ConditionStatus, reason string, names ...string) {
+		l.status(good, v1alpha1.PhaseSucceeded, v1alpha1.ReasonSucceeded, func(s *v1alpha1.DbtRunStatus) {
+			s.Conditions = append(s.Conditions, metav1.Condition{Type: v1alpha1.ConditionResultsAvailable, Status: status, Reason: reason, LastTransitionTime: metav1.Now()})
+			for _, name := range names {
+				s.Artifacts = append(s.Artifacts, v1alpha1.Artifact{Name: name})
+			}
+		})
+	}
+	results(metav1.ConditionFalse, v1alpha1.ReasonUploading)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var out, errs output
+	done := make(chan printed, 1)
+	go func() { done <- l.dbtInto(ctx, l.jane, &out, &errs, l.of("docs", "good")...) }()
+	testutil.Eventually(t, "that it waits", patience, func() (bool, string) {
+		return strings.Contains(errs.String(), `the pod of DbtRun "good" is still sending`), errs.String()
+	})
+	results(metav1.ConditionTrue, v1alpha1.ReasonStored, "index.html", "catalog.json")
+	testutil.Eventually(t, "the address", patience, func() (bool, string) {
+		return strings.Contains(out.String(), "http://127.0.0.1:"), out.String() + errs.String()
+	})
+	cancel()
+	<-done
 }
 
 func TestPluginServesDocs(t *testing.T) {
@@ -175,7 +204,7 @@ func TestPluginServesDocs(t *testing.T) {
 	defer cancel()
 	var out output
 	done := make(chan printed, 1)
-	go func() { done <- l.dbtInto(ctx, l.jane, &out, l.of("docs", "good")...) }()
+	go func() { done <- l.dbtInto(ctx, l.jane, &out, &output{}, l.of("docs", "good")...) }()
 	at := ""
 	testutil.Eventually(t, "the address", patience, func() (bool, string) {
 		at = regexp.MustCompile(`http://127\.0\.0\.1:\d+/`).FindString(out.String())

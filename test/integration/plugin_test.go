@@ -50,17 +50,16 @@ func (o *output) String() string {
 // dbt runs `kubectl dbt` as somebody in the team's namespace.
 func (x *team) dbt(p *person, args ...string) printed {
 	x.Helper()
-	var out output
-	return x.dbtInto(x.Context(), p, &out, args...)
+	var out, errs output
+	return x.dbtInto(x.Context(), p, &out, &errs, args...)
 }
 
-func (x *team) dbtInto(ctx context.Context, p *person, out *output, args ...string) printed {
+func (x *team) dbtInto(ctx context.Context, p *person, out, errs *output, args ...string) printed {
 	x.Helper()
 	kubeconfig := filepath.Join(x.TempDir(), "kubeconfig")
 	x.ok("kubeconfig", os.WriteFile(kubeconfig, p.kubeconfig, 0o600))
-	var errs bytes.Buffer
 	code := command.Execute(ctx, command.Env{
-		IOStreams: genericiooptions.IOStreams{In: strings.NewReader(""), Out: out, ErrOut: &errs},
+		IOStreams: genericiooptions.IOStreams{In: strings.NewReader(""), Out: out, ErrOut: errs},
 		Clock:     clock.RealClock{}, Version: "v0.0.0-test", Width: func() int { return 0 },
 	}, append(placed(args, "--kubeconfig", kubeconfig, "--namespace", x.ns), args[1:]...))
 	return printed{out.String(), errs.String(), code}
@@ -288,7 +287,7 @@ func TestPluginWatches(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var out output
 			done := make(chan printed, 1)
-			go func() { done <- x.dbtInto(x.Context(), ada, &out, "run", "shop", "--name", name, "--watch") }()
+			go func() { done <- x.dbtInto(x.Context(), ada, &out, &output{}, "run", "shop", "--name", name, "--watch") }()
 			run := x.run(name).Obj()
 			testutil.Eventually(x, "the run is shown as pending", patience, func() (bool, string) {
 				return strings.Contains(out.String(), "Pending"), out.String()

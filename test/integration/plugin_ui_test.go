@@ -22,7 +22,7 @@ func TestPluginServesTheUI(t *testing.T) {
 	defer cancel()
 	var out output
 	done := make(chan printed, 1)
-	go func() { done <- l.dbtInto(ctx, l.jane, &out, l.of("ui")...) }()
+	go func() { done <- l.dbtInto(ctx, l.jane, &out, &output{}, l.of("ui")...) }()
 	var at []string
 	testutil.Eventually(t, "the address", patience, func() (bool, string) {
 		at = regexp.MustCompile(`(http://127\.0\.0\.1:\d+)/#token=([\w-]+) `).FindStringSubmatch(out.String())

@@ -77,7 +77,7 @@ func (a *app) docs() *cobra.Command {
 			if err := at.validate(); err != nil {
 				return err
 			}
-			cluster, run, err := a.named(c.Context(), args[0])
+			cluster, run, err := a.sent(c.Context(), args[0])
 			if err != nil {
 				return err
 			}

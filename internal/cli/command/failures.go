@@ -24,7 +24,7 @@ func (a *app) failures() *cobra.Command {
 			"# For a program", "kubectl dbt failures shop-x7k2p -o json"),
 		Args: cobra.ExactArgs(1), ValidArgsFunction: a.names(kube.Runs, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			cluster, run, err := a.named(c.Context(), args[0])
+			cluster, run, err := a.sent(c.Context(), args[0])
 			if err != nil {
 				return err
 			}

@@ -32,7 +32,7 @@ func (a *app) lineage() *cobra.Command {
 			if err := oneOf("--output", format, asTree, asDot, asMermaid, asJSON); err != nil {
 				return err
 			}
-			cluster, run, err := a.named(c.Context(), args[0])
+			cluster, run, err := a.sent(c.Context(), args[0])
 			if err != nil {
 				return err
 			}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -206,6 +208,35 @@ func (a *app) named(ctx context.Context, name string) (*kube.Cluster, *v1alpha1.
 	}
 	run, err := cluster.Run(ctx, key(namespace, name))
 	return cluster, run, err
+}
+
+// sending is how long is waited for what the pod of a run that is over still sends.
+const sending = time.Minute
+
+// sent returns a run as named does; of one that is over, when its pod has sent what is kept of it. That goes on for some seconds
+// after the end that a watch sees.
+func (a *app) sent(ctx context.Context, name string) (*kube.Cluster, *v1alpha1.DbtRun, error) {
+	cluster, run, err := a.named(ctx, name)
+	if err != nil || !uploading(run) {
+		return cluster, run, err
+	}
+	a.note("the pod of DbtRun %q is still sending what is kept of it: waiting", name)
+	bounded, cancel := context.WithTimeout(ctx, sending)
+	defer cancel()
+	err = cluster.Follow(bounded, key(run.Namespace, run.Name), func(now *v1alpha1.DbtRun) (bool, error) {
+		run = now
+		return !uploading(run), nil
+	})
+	if bounded.Err() != nil && ctx.Err() == nil {
+		a.note("it is still sending after %s: this is what is there", sending)
+		return cluster, run, nil
+	}
+	return cluster, run, err
+}
+
+func uploading(run *v1alpha1.DbtRun) bool {
+	c := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionResultsAvailable)
+	return c != nil && c.Reason == v1alpha1.ReasonUploading
 }
 
 // reader returns what reads the collector, for runs of a namespace.

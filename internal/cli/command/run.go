@@ -72,7 +72,7 @@ func (a *app) retry() *cobra.Command {
 			"was mended counts. It needs the operator's collector, which keeps what the run did.",
 		Example: examples(
 			"# Go on, and watch", "kubectl dbt retry shop-x7k2p --watch",
-			"# Under a name of your own", "kubectl dbt retry nightly --name nightly-2"),
+			"# Under a name of your own", "kubectl dbt retry shop-x7k2p --name shop-again"),
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.names(kube.Runs, 1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -91,13 +91,17 @@ func (g Graph) sorted() Graph {
 }
 
 // Around returns what a node depends on, what depends on it, and itself. It is named by its unique_id, or by its last part
-// if no other node has that.
+// if no other node has that; a source gives way to what is none, as where dbt selects by name.
+// https://docs.getdbt.com/reference/node-selection/methods
 func (g Graph) Around(name string) (Graph, error) {
 	var found []string
 	for _, n := range g.Nodes {
 		if n.ID == name || strings.HasSuffix(n.ID, "."+name) {
 			found = append(found, n.ID)
 		}
+	}
+	if made := slices.DeleteFunc(slices.Clone(found), func(id string) bool { return typeOf(id) == "source" }); len(made) > 0 && !slices.Contains(found, name) {
+		found = made
 	}
 	switch {
 	case slices.Contains(found, name):
