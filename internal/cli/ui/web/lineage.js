@@ -162,7 +162,8 @@ export function show(place, of) {
     const same = data && data.nodes.length === got.nodes.length && data.edges.length === got.edges.length;
     got.index = new Map(got.nodes.map((n, i) => [n.id, i]));
     got.up = new Map(); got.down = new Map();
-    for (const [a, b] of got.edges) { got.down.set(a, [...(got.down.get(a) || []), b]); got.up.set(b, [...(got.up.get(b) || []), a]); }
+    const add = (to, at, what) => { const has = to.get(at); if (has) has.push(what); else to.set(at, [what]); };
+    for (const [a, b] of got.edges) { add(got.down, a, b); add(got.up, b, a); }
     data = got;
     said.replaceChildren(notes([...(data.notes || []), ...(data.truncated ? ["There are more nodes than these."] : [])]) || "");
     if (!data.nodes.length) { place.replaceChildren(said, empty("There is no lineage.", "dbt wrote no manifest, or the run has not sent it yet.")); return; }
