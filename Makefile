@@ -227,6 +227,9 @@ $(TOOLS)/cyclonedx-gomod: hack/tools/cyclonedx-gomod/go.mod hack/tools/cyclonedx
 $(TOOLS)/dex: hack/tools/dex/go.mod hack/tools/dex/go.sum
 	hack/tool.sh dex
 
+$(TOOLS)/prometheus: hack/tools/prometheus/go.mod hack/tools/prometheus/go.sum
+	hack/tool.sh prometheus
+
 $(TOOLS)/kwok: hack/tools/kwok/go.mod hack/tools/kwok/go.sum
 	hack/tool.sh kwok
 

@@ -35,7 +35,7 @@ prepare_level() {
       ;;
     e2e)
       # Where there is no Python, the test of the gate says so itself.
-      make --no-print-directory "$PWD/bin/tools/versitygw" "$PWD/bin/tools/dex" build >&2 && { hack/gate-venv.sh >&2 || [ $? = 3 ]; } || return 1
+      make --no-print-directory "$PWD/bin/tools/versitygw" "$PWD/bin/tools/dex" "$PWD/bin/tools/prometheus" build >&2 && { hack/gate-venv.sh >&2 || [ $? = 3 ]; } || return 1
       if ! hack/cluster/cluster status >/dev/null 2>&1; then
         ours=yes
       fi

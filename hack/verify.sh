@@ -13,7 +13,7 @@ step generated code, CRDs, roles and references
 make --no-print-directory generate manifests api-docs cli-docs
 
 step go.mod and go.sum
-for module in . hack/tools hack/tools/versitygw hack/tools/dex hack/tools/kwok hack/tools/hugo hack/tools/cyclonedx-gomod hack/cluster hack/release test/packaging test/monitoring test/docs test/logs; do
+for module in . hack/tools hack/tools/versitygw hack/tools/dex hack/tools/kwok hack/tools/hugo hack/tools/prometheus hack/tools/cyclonedx-gomod hack/cluster hack/release test/packaging test/monitoring test/docs test/logs; do
   if ! go -C "$module" mod tidy -diff; then
     echo "run go mod tidy in $module and commit" >&2
     exit 1

@@ -93,6 +93,13 @@ func newSerialWorld(t *testing.T) *world {
 	return w
 }
 
+func (w *world) ok(what string, err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatalf("%s: %v", what, err)
+	}
+}
+
 func (w *world) create(o client.Object) {
 	w.Helper()
 	if err := cluster.Create(w.Context(), o); err != nil {
