@@ -24,6 +24,7 @@ var elsewhere = map[string]string{
 	"apiVersion: apiserver.config.k8s.io/": "a file of the API server's own; test/oidc starts one with a file of the same fields",
 	"apiVersion: argoproj.io/":             "what a reader of the page on Argo Workflows has, or another controller's",
 	"# profiles.yml":                       "dbt's own file",
+	"# dbt_project.yml":                    "dbt's own file",
 	"# .github/workflows/":                 "a file of GitHub Actions; what it has a shell run, test/docs/commands looks at",
 	"users:":                               "a part of a kubeconfig",
 }
