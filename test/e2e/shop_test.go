@@ -71,6 +71,15 @@ func (w *world) shop() *v1alpha1.DbtProject {
 	return p
 }
 
+// edit changes the project, whose status the operator may write at the same time.
+func (w *world) edit(change func(*v1alpha1.DbtProject)) {
+	w.Helper()
+	p := w.shop()
+	before := p.DeepCopy()
+	change(p)
+	w.ok("editing DbtProject shop", cluster.Patch(w.Context(), p, client.MergeFrom(before)))
+}
+
 // schema is where the world's models go, which are made anew in each.
 func (w *world) schema() string { return strings.ReplaceAll(w.namespace, "-", "_") }
 

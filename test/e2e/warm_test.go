@@ -80,11 +80,7 @@ func TestWarmRunsAreNeverStale(t *testing.T) {
 			w.deploy(painted("second"))
 			w.warm("deployed", false, "wall_red", "second")
 			w.warm("deployed-warm", true, "wall_red", "second")
-			p := w.shop()
-			colour(p, "blue")
-			if err := cluster.Update(t.Context(), p); err != nil {
-				t.Fatal(err)
-			}
+			w.edit(func(p *v1alpha1.DbtProject) { colour(p, "blue") })
 			w.warm("painted", false, "wall_blue", "second")
 		})
 	}
