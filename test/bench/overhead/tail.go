@@ -98,7 +98,7 @@ func (b *benchmark) timeExit(ctx context.Context, src source, i int) (time.Durat
 	var said [2]time.Time
 	for i, line := range []string{lastLine, exited} {
 		if said[i], err = b.Said(ctx, client.MatchingLabels{batchv1.JobNameLabel: job.Name}, job.Spec.Template.Spec.Containers[0].Name, line); err != nil {
-			return 0, fmt.Errorf("Job %s: %w", job.Name, err)
+			return 0, fmt.Errorf("the log of Job %s: %w", job.Name, err)
 		}
 	}
 	return said[1].Sub(said[0]), nil
