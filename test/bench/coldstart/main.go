@@ -48,7 +48,7 @@ func main() {
 	flag.StringVar(&o.assets, "assets", "bin/k8s", "folder of kube-apiserver and etcd")
 	// Longer than the two minutes after which Go's collector runs unasked, and gives back what it can.
 	flag.DurationVar(&o.rest, "rest", 3*time.Minute, "how long nothing happens before memory is that of a manager at rest")
-	flag.StringVar(&o.setups, "setups", shipped, "how managers are started, one after the other, separated by semicolons: environment variables and limit=MiB, a memory limit as of a container (takes root), separated by commas")
+	flag.StringVar(&o.setups, "setups", shipped+";"+tight, "how managers are started, one after the other, separated by semicolons: environment variables and limit=MiB, a memory limit as of a container (takes root), separated by commas")
 	flag.StringVar(&o.profiles, "profiles", "", "folder for Go's profiles of the start: cpu, and heap and mutex after it; empty for none")
 	flag.Parse()
 	met, err := bench(context.Background(), o)
