@@ -333,6 +333,30 @@ func TestTakesOverAnInstallationByKubectl(t *testing.T) {
 	}
 }
 
+// Who applies the base again, or has a GitOps tool compare it, finds nothing that differs: what the API server adds by itself is
+// written there as well.
+func TestBaseAppliedAgainChangesNothing(t *testing.T) {
+	clean(t)
+	apply := func() string {
+		cmd := exec.CommandContext(t.Context(), filepath.Join(env.BinaryAssetsDirectory, "kubectl"), "--kubeconfig", kubeconfig, "apply", "-k", filepath.Join(root, "config", "default"))
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	apply()
+	again := apply()
+	for line := range strings.Lines(again) {
+		if !strings.HasSuffix(line, " unchanged\n") {
+			t.Errorf("applied again: %s", line)
+		}
+	}
+	if n := strings.Count(again, "\n"); n < 20 {
+		t.Errorf("%d objects were applied, want at least 20:\n%s", n, again)
+	}
+}
+
 // The package of a release is the chart, under the release's version, and the same bytes each time.
 func TestPackage(t *testing.T) {
 	pack := func() string {
