@@ -77,7 +77,7 @@ func bench(ctx context.Context, o options) (met bool, err error) {
 	r := report.New("coldstart")
 	r.Kubernetes = p.Version
 	for i, v := range variants {
-		t := r.Table(fmt.Sprintf("%d ended runs, %s", o.runs, v), "found", "budget")
+		t := r.Table(fmt.Sprintf("%d ended runs", o.runs), "found", "budget")
 		if err := o.measure(ctx, p, fmt.Sprintf("fresh-%d", i), v, t); err != nil {
 			return false, fmt.Errorf("%s: %w", v, err)
 		}
@@ -101,10 +101,10 @@ func (o options) measure(ctx context.Context, p *plane.Plane, fresh string, v va
 	if err != nil {
 		return err
 	}
-	t.Row(took <= maxStart, "manager's start → Job of a new run", report.Seconds(took, 2)+" s", report.Seconds(maxStart, 0)+" s")
-	t.Row(peak <= maxPeak, "resident, most", report.MiB(peak), report.MiB(maxPeak))
-	t.Row(now <= maxRest, "resident, at rest", report.MiB(now), report.MiB(maxRest))
-	t.Note("of that at rest, the binary itself", report.MiB(binary))
+	t.Row(took <= maxStart, v.String()+": manager's start → Job of a new run", report.Seconds(took, 2)+" s", report.Seconds(maxStart, 0)+" s")
+	t.Row(peak <= maxPeak, v.String()+": resident, most", report.MiB(peak), report.MiB(maxPeak))
+	t.Row(now <= maxRest, v.String()+": resident, at rest", report.MiB(now), report.MiB(maxRest))
+	t.Note(v.String()+": of that at rest, the binary itself", report.MiB(binary))
 	return plane.KeepProfiles(o.profiles, "heap", "mutex")
 }
 
