@@ -134,8 +134,9 @@ func (w *world) serve(ctx context.Context, words []string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	var how error
+	go func() { how = cmd.Wait(); close(ended) }()
 	defer func() {
 		_ = cmd.Process.Signal(os.Interrupt)
 		<-ended
@@ -143,9 +144,8 @@ func (w *world) serve(ctx context.Context, words []string) error {
 	select {
 	case at := <-said.found:
 		return read(ctx, "http://"+at)
-	case err := <-ended:
-		ended <- err
-		return fmt.Errorf("it ended before it served (%w): %s", err, said)
+	case <-ended:
+		return errors.Join(fmt.Errorf("it ended before it served: %s", said), how)
 	case <-ctx.Done():
 		return fmt.Errorf("it has not said where it serves: %s", said)
 	}
@@ -220,4 +220,31 @@ func kubectl() string {
 func exists(name string) bool {
 	_, err := os.Stat(name)
 	return err == nil
+}
+
+var testName = regexp.MustCompile(`\bTest[A-Z][A-Za-z0-9]*`)
+
+// What is said to be tested elsewhere is tested there.
+func TestNamedTestsAreThere(t *testing.T) {
+	repository, err := pages.Read(t.Context(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var code strings.Builder
+	for name := range repository.Files {
+		if strings.HasSuffix(name, "_test.go") {
+			content, err := os.ReadFile(filepath.Join(root, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			code.Write(content)
+		}
+	}
+	for key, why := range elsewhere {
+		for _, name := range testName.FindAllString(why, -1) {
+			if !strings.Contains(code.String(), "func "+name+"(") {
+				t.Errorf("%q: there is no %s", key, name)
+			}
+		}
+	}
 }

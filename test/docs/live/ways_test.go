@@ -52,8 +52,8 @@ var elsewhere = map[string]string{
 	"kubectl apply -k deploy":   gate,
 	"kubectl -n dbt-operator-system delete pvc store": takesAway,
 
-	"kubectl create -f nightly.yaml":           "test/e2e, TestUsersWithoutUseAreRefused: what the page shows is a refusal",
-	"kubectl create -f run.yaml":               "test/e2e, TestUsersWithoutUseAreRefused: what the page shows is a refusal",
+	"kubectl create -f nightly.yaml":           "test/integration, TestItem1ProjectTheUserMayNotUse: what the page shows is a refusal",
+	"kubectl create -f run.yaml":               "test/integration, TestItem1ProjectTheUserMayNotUse: what the page shows is a refusal",
 	"kubectl dbt run shop-ci --revision":       "test/e2e, TestPullRequestDefers and TestGitSource; here it stands in a workflow of GitHub's",
 	"kubectl dbt mcp --context staging":        "test/integration, with an agent's client; here there is no other context",
 	"kubectl patch cronjob shop-nightly":       "test/docs/manifests, by a dry run: the CronJob is the reader's own",

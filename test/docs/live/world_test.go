@@ -2,7 +2,6 @@ package live
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -213,6 +212,6 @@ func block(t *testing.T, page, language, begin string) string {
 			return b.Text
 		}
 	}
-	t.Fatal(fmt.Sprintf("%s has no block of %s that begins with %q", page, language, begin))
+	t.Fatalf("%s has no block of %s that begins with %q", page, language, begin)
 	return ""
 }
