@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -14,11 +13,11 @@ import (
 	"strings"
 	"testing"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/dbt-operator/dbt-operator/internal/testutil"
 )
 
 // A real Prometheus finds the operator by the shipped configuration, may scrape it with the shipped role, and understands every
@@ -71,7 +70,8 @@ func (w *world) prometheus() *prometheus {
 	w.ok("rules", os.CopyFS(dir, os.DirFS(shipped)))
 	w.ok("configuration", outside(filepath.Join(dir, "scrape.plain.yaml")))
 
-	address := free(w.T)
+	address, err := testutil.FreeAddress(w.Context())
+	w.ok("address", err)
 	p := &prometheus{T: w.T, url: "http://" + address, log: filepath.Join(dir, "log")}
 	log, err := os.Create(p.log)
 	w.ok("log", err)
@@ -125,8 +125,8 @@ func outside(file string) error {
 // scraper returns the token of an account with the rights that config/prometheus/scrape.plain.yaml names.
 func (w *world) scraper() string {
 	w.Helper()
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "prometheus"}}
-	subjects := []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: w.namespace, Name: account.Name}}
+	const account = "prometheus"
+	subjects := []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: w.namespace, Name: account}}
 	role := &rbacv1.Role{
 		ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: w.namespace},
 		Rules: []rbacv1.PolicyRule{
@@ -142,7 +142,6 @@ func (w *world) scraper() string {
 		ObjectMeta: metav1.ObjectMeta{Name: w.namespace},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "dbt-operator-metrics-reader"}, Subjects: subjects,
 	}
-	w.create(account)
 	w.create(role)
 	w.create(finds)
 	w.create(reads)
@@ -151,9 +150,7 @@ func (w *world) scraper() string {
 		_ = cluster.Delete(context.Background(), finds)
 		_ = cluster.Delete(context.Background(), reads)
 	})
-	request := &authenticationv1.TokenRequest{}
-	w.ok("token", cluster.SubResource("token").Create(w.Context(), account, request))
-	return request.Status.Token
+	return w.token(account, false)
 }
 
 // said returns the end of what it logs.
@@ -246,15 +243,4 @@ func dashboard(t *testing.T) map[string]string {
 		}
 	}
 	return out
-}
-
-// free returns an address of this host at which nothing listens.
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }

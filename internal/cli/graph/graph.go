@@ -100,12 +100,12 @@ func (g Graph) Around(name string) (Graph, error) {
 			found = append(found, n.ID)
 		}
 	}
-	if made := slices.DeleteFunc(slices.Clone(found), func(id string) bool { return typeOf(id) == "source" }); len(made) > 0 && !slices.Contains(found, name) {
+	if slices.Contains(found, name) {
+		found = []string{name}
+	} else if made := slices.DeleteFunc(slices.Clone(found), func(id string) bool { return typeOf(id) == "source" }); len(made) > 0 {
 		found = made
 	}
 	switch {
-	case slices.Contains(found, name):
-		found = []string{name}
 	case len(found) == 0 && g.Truncated:
 		return Graph{}, fmt.Errorf("there is no node %q in as much of the lineage as the run's status holds: ask for the whole with --whole", name)
 	case len(found) == 0:

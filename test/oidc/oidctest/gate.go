@@ -18,6 +18,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/dbt-operator/dbt-operator/internal/testutil"
 )
 
 // GateConfig says what a gate is started with.
@@ -48,7 +50,7 @@ func StartGate(ctx context.Context, dir string, c GateConfig) (gate *Gate, unmet
 	if venv == "" {
 		return nil, unmet, err
 	}
-	address, err := freeAddress(ctx)
+	address, err := testutil.FreeAddress(ctx)
 	if err != nil {
 		return nil, "", err
 	}

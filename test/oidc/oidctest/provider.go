@@ -19,6 +19,8 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 	"sigs.k8s.io/yaml"
+
+	"github.com/dbt-operator/dbt-operator/internal/testutil"
 )
 
 // Tests run in their own folders, two below the top.
@@ -75,7 +77,7 @@ func Unmet() string {
 // StartProvider starts Dex by HTTPS on a free port of this machine, with an authority of its own, and people whose
 // passwords are made up here.
 func StartProvider(ctx context.Context, dir string) (*Provider, error) {
-	address, err := freeAddress(ctx)
+	address, err := testutil.FreeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
