@@ -3,6 +3,7 @@ package controller
 import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,18 +25,27 @@ type Scope struct {
 // CacheOptions returns what the manager's cache holds: the operator's own kinds, and of Jobs and pods only those the
 // operator made, without what it never reads. No other kind may be cached; Secrets and ConfigMaps least of all.
 // DbtProjects are the same for all shards.
+//
+// Pods that succeeded are left to the API server where there is a collector, which has heard all that they had to say: they are
+// most of what a cluster keeps of runs. Kubernetes' scheduler watches by such a selector, too; a pod that leaves it
+// is deleted for whoever watches.
 func CacheOptions(scope Scope) cache.Options {
 	shard := scope.Shard.Selector()
 	ours := shard.Add(*labelEquals(v1alpha1.LabelManagedBy, v1alpha1.ManagedBy))
+	slim := newSlimmer(scope.Keeps)
+	pods := cache.ByObject{Label: ours, Transform: slim.pod}
+	if scope.Keeps {
+		pods.Field = fields.OneTermNotEqualSelector("status.phase", string(corev1.PodSucceeded))
+	}
 	opts := cache.Options{
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ReaderFailOnMissingInformer: true,
 		ByObject: map[client.Object]cache.ByObject{
-			&v1alpha1.DbtRun{}:      {Label: shard, Transform: slimRun(scope.Keeps)},
+			&v1alpha1.DbtRun{}:      {Label: shard, Transform: slim.run},
 			&v1alpha1.DbtProject{}:  {},
-			&v1alpha1.DbtSchedule{}: {Label: shard, Transform: slimSchedule},
-			&batchv1.Job{}:          {Label: ours, Transform: slimJob},
-			&corev1.Pod{}:           {Label: ours, Transform: slimPod},
+			&v1alpha1.DbtSchedule{}: {Label: shard, Transform: slim.schedule},
+			&batchv1.Job{}:          {Label: ours, Transform: slim.job},
+			&corev1.Pod{}:           pods,
 		},
 	}
 	for _, ns := range scope.Namespaces {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
@@ -35,5 +36,20 @@ func TestCacheHoldsNoMoreThanItMust(t *testing.T) {
 	}
 	if len(opts.DefaultNamespaces) != 2 || len(CacheOptions(Scope{}).DefaultNamespaces) != 0 {
 		t.Errorf("namespaces are %v", opts.DefaultNamespaces)
+	}
+}
+
+// Pods that succeeded are cached only where their last words are the only record of what they did.
+func TestPodsThatSucceededAreNotCached(t *testing.T) {
+	for keeps, want := range map[bool]string{true: "status.phase!=Succeeded", false: ""} {
+		for object, by := range CacheOptions(Scope{Keeps: keeps}).ByObject {
+			got := ""
+			if by.Field != nil {
+				got = by.Field.String()
+			}
+			if _, pod := object.(*corev1.Pod); pod && got != want || !pod && got != "" {
+				t.Errorf("with a collector %t: %T are selected by %q", keeps, object, got)
+			}
+		}
 	}
 }

@@ -35,7 +35,7 @@ func ended(in Input) (Decision, bool) {
 	if c, ok := jobCondition(in.Job, batchv1.JobFailed); ok {
 		return endedByLoss(in, c), true
 	}
-	if _, ok := jobCondition(in.Job, batchv1.JobComplete); ok {
+	if JobComplete(in.Job) {
 		return succeeded("Succeeded; what the runner reported was lost with its pod."), true
 	}
 	return Decision{}, false

@@ -156,6 +156,12 @@ func JobFinished(job *batchv1.Job) bool {
 	return ok
 }
 
+// JobComplete reports whether the Job has ended well.
+func JobComplete(job *batchv1.Job) bool {
+	_, ok := jobCondition(job, batchv1.JobComplete)
+	return ok
+}
+
 func jobCondition(job *batchv1.Job, kinds ...batchv1.JobConditionType) (batchv1.JobCondition, bool) {
 	for _, kind := range kinds {
 		for _, c := range job.Status.Conditions {

@@ -59,6 +59,44 @@ func TestRequestsOfARun(t *testing.T) {
 	}
 }
 
+// Where the collector heard how a run ended, nothing is read of its pod, which no cache holds any more; where it did not, one
+// read has all that the pod said.
+func TestReadsOfAPodThatSucceeded(t *testing.T) {
+	k := newKeeping(t)
+	k.shop()
+	reads := func(pod client.Object) (out []string) {
+		for read, n := range k.wire.seen() {
+			if strings.Contains(read, "/pods") && !strings.HasPrefix(read, "watch ") {
+				out = append(out, fmt.Sprintf("%d × %s", n, strings.ReplaceAll(read, pod.GetName(), "POD")))
+			}
+		}
+		return out
+	}
+	heard := k.run(dbtRun("heard"))
+	job, pod := k.begun(heard)
+	k.reports(heard, pod, journal.Succeeded)
+	k.is(heard, "its files", func(r *v1alpha1.DbtRun) bool { return r.Status.Phase.Finished() && len(r.Status.Artifacts) > 0 })
+	k.kubelet.End(pod, testutil.Exit{Message: said(heard, journal.Succeeded)})
+	k.kubelet.CompleteJob(job)
+	if got := k.get(heard); got.Status.Revision.Image == "" || got.Status.Attempts[0].Reason != "Succeeded" {
+		t.Errorf("status is %+v", got.Status)
+	}
+
+	silent := k.run(dbtRun("silent"))
+	_, last := k.begun(silent)
+	// The run before is long settled when the next one runs.
+	if got := reads(pod); len(got) > 0 {
+		t.Errorf("of a run that the collector heard of was read %q", got)
+	}
+	k.kubelet.End(last, testutil.Exit{Message: said(silent, journal.Succeeded)})
+	if got := k.reaches(silent, v1alpha1.ReasonSucceeded); got.Status.Nodes != "3/3" || got.Status.Lineage == nil {
+		t.Errorf("status is %+v", got.Status)
+	}
+	if diff := cmp.Diff([]string{"1 × get /api/v1/namespaces/" + k.ns + "/pods/POD"}, reads(last)); diff != "" {
+		t.Errorf("reads of a pod that the collector did not hear (-want +got):\n%s", diff)
+	}
+}
+
 // The manager watches these kinds and no other, each once.
 func TestInformers(t *testing.T) {
 	w := newWorld(t)

@@ -104,10 +104,9 @@ func manifestOf(run *v1alpha1.DbtRun) string {
 	return `{"of": "` + run.Name + " " + string(run.UID) + `"}`
 }
 
-// ends plays a run's pod from its start to an end, and returns the run once its files are known.
-func (k *keeping) ends(run *v1alpha1.DbtRun, outcome journal.Outcome) *v1alpha1.DbtRun {
+// reports has a pod's runner report everything to the collector, from the run's begin to an end.
+func (k *keeping) reports(run *v1alpha1.DbtRun, pod *corev1.Pod, outcome journal.Outcome) {
 	k.Helper()
-	job, pod := k.begun(run)
 	c := k.speaks(pod)
 	ctx, cancel := context.WithTimeout(k.Context(), patience)
 	defer cancel()
@@ -125,6 +124,13 @@ func (k *keeping) ends(run *v1alpha1.DbtRun, outcome journal.Outcome) *v1alpha1.
 	_, err := c.Put(ctx, "manifest.json", path)
 	k.must(err)
 	k.must(c.Done(ctx))
+}
+
+// ends plays a run's pod from its start to an end, and returns the run once its files are known.
+func (k *keeping) ends(run *v1alpha1.DbtRun, outcome journal.Outcome) *v1alpha1.DbtRun {
+	k.Helper()
+	job, pod := k.begun(run)
+	k.reports(run, pod, outcome)
 	k.kubelet.End(pod, testutil.Exit{Code: int32(outcome.ExitCode()), Message: said(run, outcome)})
 	if outcome == journal.Succeeded {
 		k.kubelet.CompleteJob(job)

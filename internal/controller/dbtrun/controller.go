@@ -34,7 +34,7 @@ import (
 // +kubebuilder:rbac:groups=dbtoperator.dev,resources=dbtruns/status,verbs=patch
 // +kubebuilder:rbac:groups=dbtoperator.dev,resources=dbtruns/finalizers,verbs=update
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;delete
-// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -17,7 +16,6 @@ import (
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/admission"
 	"github.com/dbt-operator/dbt-operator/internal/attempt"
-	"github.com/dbt-operator/dbt-operator/internal/journal"
 	"github.com/dbt-operator/dbt-operator/internal/lifecycle"
 	"github.com/dbt-operator/dbt-operator/internal/runjob"
 )
@@ -47,7 +45,6 @@ func (r *Reconciler) gather(ctx context.Context, run *v1alpha1.DbtRun) (*observe
 	if err := r.gatherPods(ctx, seen); err != nil {
 		return nil, err
 	}
-	r.gatherResults(ctx, seen)
 	if run.Status.Phase.Finished() {
 		return seen, nil
 	}
@@ -158,52 +155,6 @@ func (r *Reconciler) gatherJob(ctx context.Context, seen *observed) error {
 		seen.JobTaken = true
 	}
 	return nil
-}
-
-// gatherPods lists the run's pods, oldest first, and what their runners reported. Labels can be written by anyone who
-// makes pods; whose pod it is, is a matter of its controller.
-func (r *Reconciler) gatherPods(ctx context.Context, seen *observed) error {
-	var job types.UID
-	switch {
-	case seen.Job != nil:
-		job = seen.Job.UID
-	case seen.Run.Status.Job != nil:
-		job = seen.Run.Status.Job.UID
-	default:
-		return nil
-	}
-	var pods corev1.PodList
-	if err := r.client.List(ctx, &pods, client.InNamespace(seen.Run.Namespace), client.MatchingFields{indexRunUID: string(seen.Run.UID)}); err != nil {
-		return fmt.Errorf("listing the pods of DbtRun %s/%s: %w", seen.Run.Namespace, seen.Run.Name, err)
-	}
-	for i := range pods.Items {
-		if owner := metav1.GetControllerOf(&pods.Items[i]); owner != nil && owner.UID == job {
-			seen.Pods = append(seen.Pods, &pods.Items[i])
-		}
-	}
-	slices.SortFunc(seen.Pods, func(a, b *corev1.Pod) int {
-		if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Name, b.Name)
-	})
-	seen.Reports = reports(seen.Run, seen.Pods)
-	return nil
-}
-
-func reports(run *v1alpha1.DbtRun, pods []*corev1.Pod) map[string]*journal.Report {
-	out := map[string]*journal.Report{}
-	for _, p := range pods {
-		c := attempt.Container(p)
-		if c == nil || c.State.Terminated == nil {
-			continue
-		}
-		report, err := journal.Decode([]byte(c.State.Terminated.Message))
-		if err == nil && report.RunUID == string(run.UID) {
-			out[p.Name] = &report
-		}
-	}
-	return out
 }
 
 // maxNotes is how many events are read of an object that does not start.

@@ -27,7 +27,7 @@ type Results interface {
 // gatherResults reads what the run's pods reported to the collector. A collector that cannot say holds nothing up:
 // then the pods' last words count.
 func (r *Reconciler) gatherResults(ctx context.Context, seen *observed) {
-	if r.results == nil || seen.Job == nil && seen.Run.Status.Job == nil {
+	if r.results == nil {
 		return
 	}
 	seen.keeps = true
@@ -41,19 +41,6 @@ func (r *Reconciler) gatherResults(ctx context.Context, seen *observed) {
 		return
 	}
 	seen.Kept = kept
-	if kept == nil || len(kept.Attempts) == 0 {
-		return
-	}
-	last := kept.Attempts[len(kept.Attempts)-1]
-	if last.Outcome == "" || seen.Reports[last.Pod] != nil {
-		return
-	}
-	for _, p := range seen.Pods {
-		if p.Name == last.Pod {
-			report := kept.Report
-			seen.Reports[last.Pod] = &report
-		}
-	}
 }
 
 const (

@@ -36,7 +36,7 @@ func atWork(t *testing.T) (*bench, *collector, *corev1.Pod) {
 	t.Helper()
 	b := newBench(t, testutil.MakeDbtProject("shop").Namespace("ns").Obj(), makeRun("r").Project("shop").Obj())
 	c := &collector{}
-	b.r.results = c
+	b.keeps(c)
 	b.pass("r")
 	_, pod := b.podOf("r")
 	pod.Status = testutil.MakePod("p").Runs(start).Status
@@ -129,7 +129,7 @@ func TestResumeFromAskedOfNobody(t *testing.T) {
 			}
 			b := newBench(t, objects...)
 			if c.results != nil {
-				b.r.results = c.results
+				b.keeps(c.results)
 			}
 			if got, _ := b.pass("r"); (got.Status.Job != nil) != c.begins || !c.begins && got.Status.Phase != v1alpha1.PhaseFailed {
 				t.Errorf("%s: status is %s %q", c.reason, got.Status.Phase, got.Status.Message)

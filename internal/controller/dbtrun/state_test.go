@@ -29,7 +29,7 @@ func ended(name string, minutes int) *testutil.RunWrapper {
 func with(t *testing.T, objects ...client.Object) *bench {
 	t.Helper()
 	b := newBench(t, objects...)
-	b.r.results = &collector{}
+	b.keeps(&collector{})
 	return b
 }
 
@@ -99,7 +99,7 @@ func TestNoState(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, shop().Obj(), c.run.Obj())
 			if c.results {
-				b.r.results = &collector{}
+				b.keeps(&collector{})
 			}
 			run, _ := b.pass("r")
 			got := ""
