@@ -169,9 +169,10 @@ func (b *browser) until(what, expression string) {
 	}
 }
 
-// sound checks what a person with a screen reader or a keyboard needs of any page.
+// sound checks what a person with a screen reader or a keyboard needs of any page, by axe and by what axe does not look at.
 func (b *browser) sound(page string) {
 	b.Helper()
+	b.accessible(page)
 	for _, finding := range value[[]string](b, `(() => {
 		const out = [], say = (text, e) => out.push(text + (e ? ": " + e.outerHTML.slice(0, 120) : ""));
 		const named = (e) => (e.getAttribute("aria-label") || e.textContent || "").trim() || e.getAttribute("title");

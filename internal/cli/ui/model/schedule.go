@@ -57,7 +57,7 @@ type Backfill struct {
 
 const (
 	nextTicks  = 5
-	maxHistory = 60
+	maxHistory = 45
 )
 
 // SchedulesOf returns schedules by name with those of the runs that they made.

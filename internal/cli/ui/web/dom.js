@@ -102,7 +102,7 @@ export function table(caption, columns, rows, cells, most = 200) {
     more.textContent = `Show ${number(Math.min(most, rows.length - shown))} more of ${number(rows.length)}`;
   };
   grow();
-  return h("div", { class: "table-wrap", tabindex: "0", role: "region", "aria-label": caption }, h("table", {}, h("caption", { class: "sr" }, caption), h("thead", {}, h("tr", {}, columns.map((c) => h("th", { scope: "col" }, c)))), body), more);
+  return h("div", { class: "table-wrap", tabindex: "0", role: "region", "aria-label": `${caption}: table` }, h("table", {}, h("caption", { class: "sr" }, caption), h("thead", {}, h("tr", {}, columns.map((c) => h("th", { scope: "col" }, c)))), body), more);
 }
 
 const keywords = new Set("select from where and or not in is null as on join left right inner outer full cross group by order having limit union all with case when then else end distinct insert into values update set delete create table view cast over partition between like exists desc asc using lateral true false".split(" "));
