@@ -237,6 +237,11 @@ type ProjectStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	SourceDigest string `json:"sourceDigest,omitempty"`
+
+	// ttlSecondsAfterFinished is what the run began with: its own or that of the project's runDefaults. Unset: it is kept.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	TTLSecondsAfterFinished *int64 `json:"ttlSecondsAfterFinished,omitempty"`
 }
 
 // JobReference names the Job that carries a run out.

@@ -26,15 +26,16 @@ type Scope struct {
 // operator made, without what it never reads. No other kind may be cached; Secrets and ConfigMaps least of all.
 // DbtProjects are the same for all shards.
 //
-// Pods that succeeded are left to the API server where there is a collector, which has heard all that they had to say: they are
-// most of what a cluster keeps of runs. Kubernetes' scheduler watches by such a selector, too; a pod that leaves it
+// Jobs and pods that succeeded are left to the API server where there is a collector, which has heard all that they had to
+// say: they are most of what a cluster keeps of runs. Kubernetes' scheduler watches by such a selector, too; what leaves it
 // is deleted for whoever watches.
 func CacheOptions(scope Scope) cache.Options {
 	shard := scope.Shard.Selector()
 	ours := shard.Add(*labelEquals(v1alpha1.LabelManagedBy, v1alpha1.ManagedBy))
 	slim := newSlimmer(scope.Keeps)
-	pods := cache.ByObject{Label: ours, Transform: slim.pod}
+	jobs, pods := cache.ByObject{Label: ours, Transform: slim.job}, cache.ByObject{Label: ours, Transform: slim.pod}
 	if scope.Keeps {
+		jobs.Field = fields.OneTermNotEqualSelector("status.successful", "1")
 		pods.Field = fields.OneTermNotEqualSelector("status.phase", string(corev1.PodSucceeded))
 	}
 	opts := cache.Options{
@@ -44,7 +45,7 @@ func CacheOptions(scope Scope) cache.Options {
 			&v1alpha1.DbtRun{}:      {Label: shard, Transform: slim.run},
 			&v1alpha1.DbtProject{}:  {},
 			&v1alpha1.DbtSchedule{}: {Label: shard, Transform: slim.schedule},
-			&batchv1.Job{}:          {Label: ours, Transform: slim.job},
+			&batchv1.Job{}:          jobs,
 			&corev1.Pod{}:           pods,
 		},
 	}

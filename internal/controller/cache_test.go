@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
@@ -39,16 +38,17 @@ func TestCacheHoldsNoMoreThanItMust(t *testing.T) {
 	}
 }
 
-// Pods that succeeded are cached only where their last words are the only record of what they did.
-func TestPodsThatSucceededAreNotCached(t *testing.T) {
-	for keeps, want := range map[bool]string{true: "status.phase!=Succeeded", false: ""} {
+// What succeeded is cached only where a pod's last words are the only record of what it did.
+func TestWhatSucceededIsNotCached(t *testing.T) {
+	want := map[string]string{"*v1.Job": "status.successful!=1", "*v1.Pod": "status.phase!=Succeeded"}
+	for keeps, want := range map[bool]map[string]string{true: want, false: nil} {
 		for object, by := range CacheOptions(Scope{Keeps: keeps}).ByObject {
 			got := ""
 			if by.Field != nil {
 				got = by.Field.String()
 			}
-			if _, pod := object.(*corev1.Pod); pod && got != want || !pod && got != "" {
-				t.Errorf("with a collector %t: %T are selected by %q", keeps, object, got)
+			if kind := fmt.Sprintf("%T", object); got != want[kind] {
+				t.Errorf("with a collector %t: %s are selected by %q, want %q", keeps, kind, got, want[kind])
 			}
 		}
 	}

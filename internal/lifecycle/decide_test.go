@@ -92,6 +92,15 @@ func (s *scene) group(policy v1alpha1.ConcurrencyPolicy, g lifecycle.Group) *sce
 
 func (s *scene) with(change func(*lifecycle.Input)) *scene { change(&s.Input); return s }
 
+// beganWith is a run that had a Job, what it began with as its time to live, and what its project has now.
+func beganWith(ttl *int64, now time.Duration) func(*lifecycle.Input) {
+	return func(in *lifecycle.Input) {
+		in.Run.Status.Job = &v1alpha1.JobReference{Name: "j"}
+		in.Run.Status.Project = &v1alpha1.ProjectStatus{Name: "shop", TTLSecondsAfterFinished: ttl}
+		in.Resolved.TTL = &now
+	}
+}
+
 func TestDecide(t *testing.T) {
 	const secs = time.Second
 	unknown := metav1.ConditionUnknown
@@ -119,10 +128,10 @@ func TestDecide(t *testing.T) {
 		"ttl 0":                  {"at once", at(over("Succeeded").TTL(0)), lifecycle.DeleteRun, yes, "Succeeded", "Succeeded", "", 0, false},
 		"ttl of schedule":        {"the schedule has to hear of it first", at(over("Succeeded").TTL(0)).with(madeBySchedule(now)), lifecycle.Wait, yes, "Succeeded", "Succeeded", "", 30 * secs, false},
 		"ttl of schedule over":   {"it had the time to", at(over("Succeeded").TTL(0)).with(madeBySchedule(ago(31 * secs))), lifecycle.DeleteRun, yes, "Succeeded", "Succeeded", "", 0, false},
-		"ttl of job":             {"as the project was when the run began", at(over("Succeeded")).job(job().Annotate(v1alpha1.AnnotationTTL, "10").Has(batchv1.JobComplete, "", "")), lifecycle.DeleteRun, yes, "Succeeded", "Succeeded", "", 0, false},
-		"ttl of job broken":      {"fault 20", at(over("Succeeded")).job(job().Annotate(v1alpha1.AnnotationTTL, "soon").Has(batchv1.JobComplete, "", "")), lifecycle.Wait, yes, "Succeeded", "Succeeded", "", 0, false},
+		"ttl of project":         {"as it was when the run began", at(over("Succeeded")).with(beganWith(testutil.Ptr[int64](10), 3600*secs)), lifecycle.DeleteRun, yes, "Succeeded", "Succeeded", "", 0, false},
+		"ttl of project, later":  {"the project had none when the run began", at(over("Succeeded")).with(beganWith(nil, secs)), lifecycle.Wait, yes, "Succeeded", "Succeeded", "", 0, false},
 		"ttl after outliving":    {"the Job is stopped before the run goes", at(over("StartTimeout").TTL(0)).job(job()), lifecycle.DeleteJob, no, "StartTimeout", "Failed", "", 0, false},
-		"ttl of project, no job": {"it never began", at(over("Rejected")).with(func(in *lifecycle.Input) { in.Resolved.TTL = testutil.Ptr(10 * secs) }), lifecycle.DeleteRun, no, "Rejected", "Failed", "", 0, false},
+		"ttl of project, no job": {"it never began", at(over("Rejected")).with(func(in *lifecycle.Input) { in.Run.Status.Job, in.Resolved.TTL = nil, testutil.Ptr(10*secs) }), lifecycle.DeleteRun, no, "Rejected", "Failed", "", 0, false},
 
 		// Ended.
 		"success":             {"the runner's word, before the Job's", at(begun()).job(job()).pods(pod("a").Exits(0, "Completed", now)).said("a", &journal.Report{Outcome: journal.Succeeded, Results: journal.Results{Success: 27, Warn: 1}}), lifecycle.Wait, yes, "Succeeded", "Succeeded", "Succeeded: 28 nodes ended well, 1 with a warning.", 0, false},

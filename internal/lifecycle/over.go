@@ -54,7 +54,7 @@ func endedByOperator(reason string) bool {
 }
 
 // timeToLive returns how long the run is still kept. The run's own field counts as it is now, the project's as it was
-// when the run began, which its Job remembers.
+// when the run began, which its status remembers.
 func timeToLive(in Input) (left time.Duration, limited bool) {
 	end := in.Run.Status.CompletionTime
 	if end == nil {
@@ -64,12 +64,12 @@ func timeToLive(in Input) (left time.Duration, limited bool) {
 	switch {
 	case in.Run.Spec.TTLSecondsAfterFinished != nil:
 		ttl = time.Duration(*in.Run.Spec.TTLSecondsAfterFinished) * time.Second
-	case in.Job != nil:
-		seconds, ok := annotatedSeconds(in.Job, v1alpha1.AnnotationTTL)
-		if !ok {
+	case in.Run.Status.Job != nil:
+		p := in.Run.Status.Project
+		if p == nil || p.TTLSecondsAfterFinished == nil {
 			return 0, false
 		}
-		ttl = seconds
+		ttl = time.Duration(*p.TTLSecondsAfterFinished) * time.Second
 	case in.Resolved != nil && in.Resolved.TTL != nil:
 		ttl = *in.Resolved.TTL
 	default:
@@ -160,6 +160,11 @@ func JobFinished(job *batchv1.Job) bool {
 func JobComplete(job *batchv1.Job) bool {
 	_, ok := jobCondition(job, batchv1.JobComplete)
 	return ok
+}
+
+// JobSucceeded reports whether the Job's pod has ended well: the Job is complete, or about to be.
+func JobSucceeded(job *batchv1.Job) bool {
+	return job.Status.Succeeded > 0 || JobComplete(job)
 }
 
 func jobCondition(job *batchv1.Job, kinds ...batchv1.JobConditionType) (batchv1.JobCondition, bool) {

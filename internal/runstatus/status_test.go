@@ -81,7 +81,7 @@ func TestStateIsPinnedByTheJob(t *testing.T) {
 
 func TestComputeWholeStatus(t *testing.T) {
 	in := failed()
-	in.Job = testutil.MakeJob("r-1", "job").Annotate(v1alpha1.AnnotationProject, "shop").Annotate(v1alpha1.AnnotationProjectGeneration, "3").Obj()
+	in.Job = testutil.MakeJob("r-1", "job").Annotate(v1alpha1.AnnotationProject, "shop").Annotate(v1alpha1.AnnotationProjectGeneration, "3").Annotate(v1alpha1.AnnotationTTL, "60").Obj()
 	in.Pods = pods(testutil.MakePod("a").Node("n").Exits(137, "OOMKilled", ago(time.Hour)), testutil.MakePod("b").Node("m").Exits(10, "Error", ago(time.Second)))
 	in.Reports["b"] = &journal.Report{
 		Outcome: journal.NodesFailed, Source: strings.Repeat("a", 40), Dbt: "1.11.16", Adapter: "duckdb=1.11.1",
@@ -101,7 +101,7 @@ func TestComputeWholeStatus(t *testing.T) {
 		Conditions: []metav1.Condition{condition("Succeeded", "False"), condition("Ready", "False"), condition("Stalled", "True")},
 		StartTime:  at(ago(time.Hour + time.Minute)), CompletionTime: at(ago(time.Second)), DurationSeconds: testutil.Ptr[int64](3659), Duration: "1h0m59s",
 		Nodes: "2/3", FailedNodes: testutil.Ptr[int32](3),
-		Project: &v1alpha1.ProjectStatus{Name: "shop", Generation: 3}, Job: &v1alpha1.JobReference{Name: "r-1", UID: "job"},
+		Project: &v1alpha1.ProjectStatus{Name: "shop", Generation: 3, TTLSecondsAfterFinished: testutil.Ptr[int64](60)}, Job: &v1alpha1.JobReference{Name: "r-1", UID: "job"},
 		Revision: &v1alpha1.Revision{Source: strings.Repeat("a", 40), Image: "dbt@sha256:1", Dbt: "1.11.16", Adapter: "duckdb=1.11.1"},
 		Attempts: []v1alpha1.Attempt{
 			{Pod: "a", Node: "n", StartTime: at(ago(time.Hour + time.Minute)), EndTime: at(ago(time.Hour)), ExitCode: testutil.Ptr[int32](137), Reason: "OutOfMemory"},
@@ -186,7 +186,7 @@ func TestCompute(t *testing.T) {
 		}},
 		"broken annotation": {"fault 20", func() runstatus.Input {
 			in := running()
-			in.Job = testutil.MakeJob("j", "u").Annotate(v1alpha1.AnnotationProject, "shop").Annotate(v1alpha1.AnnotationProjectGeneration, "-5").Obj()
+			in.Job = testutil.MakeJob("j", "u").Annotate(v1alpha1.AnnotationProject, "shop").Annotate(v1alpha1.AnnotationProjectGeneration, "-5").Annotate(v1alpha1.AnnotationTTL, "soon").Obj()
 			return in
 		}, func(s v1alpha1.DbtRunStatus) string {
 			return cmp.Diff(&v1alpha1.ProjectStatus{Name: "shop"}, s.Project)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
@@ -59,14 +60,18 @@ func TestRequestsOfARun(t *testing.T) {
 	}
 }
 
-// Where the collector heard how a run ended, nothing is read of its pod, which no cache holds any more; where it did not, one
-// read has all that the pod said.
-func TestReadsOfAPodThatSucceeded(t *testing.T) {
+// Where the collector heard how a run ended, nothing is read of its Job and its pod, which no cache holds any more; where it
+// did not, one read has all that the pod said. The time to live that the run began with counts without them.
+func TestReadsOfWhatSucceeded(t *testing.T) {
 	k := newKeeping(t)
-	k.shop()
+	shop := k.shop()
+	base := shop.DeepCopy()
+	shop.Spec.RunDefaults = v1alpha1.RunDefaults{TTLSecondsAfterFinished: testutil.Ptr[int64](3600)}
+	k.must(admin.Patch(t.Context(), shop, client.MergeFrom(base)))
+	k.seen(shop)
 	reads := func(pod client.Object) (out []string) {
 		for read, n := range k.wire.seen() {
-			if strings.Contains(read, "/pods") && !strings.HasPrefix(read, "watch ") {
+			if (strings.Contains(read, "/pods") || strings.Contains(read, "/jobs")) && !strings.HasPrefix(read, "watch ") {
 				out = append(out, fmt.Sprintf("%d × %s", n, strings.ReplaceAll(read, pod.GetName(), "POD")))
 			}
 		}
@@ -95,6 +100,14 @@ func TestReadsOfAPodThatSucceeded(t *testing.T) {
 	if diff := cmp.Diff([]string{"1 × get /api/v1/namespaces/" + k.ns + "/pods/POD"}, reads(last)); diff != "" {
 		t.Errorf("reads of a pod that the collector did not hear (-want +got):\n%s", diff)
 	}
+
+	base = shop.DeepCopy()
+	shop.Spec.RunDefaults = v1alpha1.RunDefaults{}
+	k.must(admin.Patch(t.Context(), shop, client.MergeFrom(base)))
+	k.seen(shop)
+	k.clock.step(2 * time.Hour)
+	k.touch(heard)
+	k.gone(heard)
 }
 
 // The manager watches these kinds and no other, each once.

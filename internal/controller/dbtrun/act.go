@@ -45,7 +45,8 @@ func (r *Reconciler) queue(seen *observed, d lifecycle.Decision) {
 	if d.Step == lifecycle.CreateJob {
 		return
 	}
-	if seen.Job == nil {
+	if seen.Job == nil || seen.cached {
+		// Whoever looks at the group sees the Job, if there is one.
 		r.groups.release(seen.group, seen.Run.UID)
 	}
 	if d.Truth.Reason != v1alpha1.ReasonQueued {

@@ -28,6 +28,8 @@ type observed struct {
 	group   groupID
 	// others are the active runs of the group that this run waits for.
 	others []types.NamespacedName
+	// cached says that the cache shows the run's Job.
+	cached bool
 	// keeps says that there is a collector; keptErr is why it could not say what it has.
 	keeps   bool
 	keptErr error
@@ -140,6 +142,7 @@ func (r *Reconciler) gatherJob(ctx context.Context, seen *observed) error {
 	key := types.NamespacedName{Namespace: seen.Run.Namespace, Name: runjob.Name(seen.Run)}
 	job := &batchv1.Job{}
 	err := r.client.Get(ctx, key, job)
+	cached := err == nil
 	if apierrors.IsNotFound(err) && seen.Run.Status.Job != nil && !seen.Run.Status.Phase.Finished() {
 		err = r.direct.Get(ctx, key, job)
 	}
@@ -150,7 +153,7 @@ func (r *Reconciler) gatherJob(ctx context.Context, seen *observed) error {
 		return fmt.Errorf("reading Job %s: %w", key, err)
 	}
 	if metav1.IsControlledBy(job, seen.Run) {
-		seen.Job = job
+		seen.Job, seen.cached = job, cached
 	} else {
 		seen.JobTaken = true
 	}

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/lifecycle"
 	"github.com/dbt-operator/dbt-operator/internal/runjob"
 )
 
@@ -91,7 +92,7 @@ func (r *Reconciler) gatherActive(ctx context.Context, seen *observed) error {
 }
 
 // settled reports whether the group no longer depends on a holder: the cache shows the Job it created, or the Job is
-// not there at all; or the holder itself is gone, before it could create one.
+// not there at all, or has succeeded and is in no cache any more; or the holder itself is gone, before it could create one.
 func (r *Reconciler) settled(ctx context.Context, h holder) (bool, error) {
 	if h.job == "" {
 		run := &v1alpha1.DbtRun{}
@@ -102,8 +103,9 @@ func (r *Reconciler) settled(ctx context.Context, h holder) (bool, error) {
 	if err := r.client.Get(ctx, key, &batchv1.Job{}); !apierrors.IsNotFound(err) {
 		return err == nil, err
 	}
-	err := r.direct.Get(ctx, key, &batchv1.Job{})
-	return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+	job := &batchv1.Job{}
+	err := r.direct.Get(ctx, key, job)
+	return apierrors.IsNotFound(err) || err == nil && lifecycle.JobSucceeded(job), client.IgnoreNotFound(err)
 }
 
 // peer is another run of the namespace that waits.

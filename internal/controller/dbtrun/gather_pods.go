@@ -71,13 +71,13 @@ func (r *Reconciler) listPods(ctx context.Context, from client.Reader, seen *obs
 
 // gatherSucceeded adds the pod that succeeded, which the cache of a manager with a collector does not hold
 // (controller.CacheOptions), where the collector did not say all that is to be known of it. It is asked for by its name,
-// which is recorded or which its runner reported by; a pod that nobody heard of is looked for once its Job is complete.
+// which is recorded or which its runner reported by; a pod that nobody heard of is looked for once its Job counts it.
 func (r *Reconciler) gatherSucceeded(ctx context.Context, seen *observed, job types.UID) error {
 	if !seen.keeps || !lacksPod(seen) {
 		return nil
 	}
 	names := heardOf(seen)
-	if len(names) == 0 && seen.Job != nil && lifecycle.JobComplete(seen.Job) {
+	if len(names) == 0 && seen.Job != nil && lifecycle.JobSucceeded(seen.Job) {
 		return r.listPods(ctx, r.direct, seen, job, client.MatchingLabels{v1alpha1.LabelRunUID: string(seen.Run.UID)})
 	}
 	for _, name := range names {

@@ -5,9 +5,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -17,7 +19,7 @@ import (
 	"github.com/dbt-operator/dbt-operator/internal/testutil"
 )
 
-// keeps gives the Reconciler a collector, and the cache of a manager that has one: it holds no pod that succeeded.
+// keeps gives the Reconciler a collector, and the cache of a manager that has one: it holds no Job and no pod that succeeded.
 func (b *bench) keeps(results Results) {
 	b.r.results = results
 	b.r.client = interceptor.NewClient(b.client.(client.WithWatch), interceptor.Funcs{
@@ -25,6 +27,13 @@ func (b *bench) keeps(results Results) {
 			// What an API server would set.
 			o.SetCreationTimestamp(metav1.NewTime(start))
 			return c.Create(ctx, o, opts...)
+		},
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			err := c.Get(ctx, key, o, opts...)
+			if job, ok := o.(*batchv1.Job); ok && err == nil && job.Status.Succeeded == 1 {
+				return apierrors.NewNotFound(batchv1.Resource("jobs"), key.Name)
+			}
+			return err
 		},
 		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
 			err := c.List(ctx, list, opts...)
@@ -41,7 +50,11 @@ func (b *bench) reads() *[]string {
 	out := &[]string{}
 	b.r.direct = interceptor.NewClient(b.client.(client.WithWatch), interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
-			*out = append(*out, "get "+key.Name)
+			name := key.Name
+			if _, job := o.(*batchv1.Job); job {
+				name = "JOB"
+			}
+			*out = append(*out, "get "+name)
 			return c.Get(ctx, key, o, opts...)
 		},
 		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
@@ -70,6 +83,7 @@ func (b *bench) completes() {
 		b.Fatal(err)
 	}
 	job := &jobs.Items[0]
+	job.Status.Succeeded = 1
 	job.Status.Conditions = testutil.MakeJob("j", "j").Has(batchv1.JobComplete, "", "").Status.Conditions
 	if err := b.client.Status().Update(b.Context(), job); err != nil {
 		b.Fatal(err)
@@ -105,7 +119,7 @@ func TestPodsThatSucceeded(t *testing.T) {
 		"the pod is gone and the Job complete": {"that it ended well is still known", func(b *bench, _ *collector, pod *corev1.Pod) {
 			b.must(b.client.Delete(b.Context(), pod))
 			b.completes()
-		}, v1alpha1.PhaseSucceeded, "lost with its pod", []string{"get r-1"}},
+		}, v1alpha1.PhaseSucceeded, "lost with its pod", []string{"get JOB", "get r-1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, results, pod := atWork(t)
@@ -134,10 +148,10 @@ func TestPodThatNobodyHeardOf(t *testing.T) {
 	}
 	b.completes()
 	got, _ := b.pass("r")
-	if got.Status.Phase != v1alpha1.PhaseSucceeded || got.Status.Nodes != "3/3" || !slices.Equal(*reads, []string{"list"}) {
+	if got.Status.Phase != v1alpha1.PhaseSucceeded || got.Status.Nodes != "3/3" || !slices.Equal(*reads, []string{"get JOB", "list"}) {
 		t.Errorf("it is %s, %s nodes, and the API server was asked %q", got.Status.Phase, got.Status.Nodes, *reads)
 	}
-	if b.pass("r"); len(*reads) != 1 {
+	if b.pass("r"); len(*reads) != 2 {
 		t.Errorf("once it is recorded the API server was asked %q", *reads)
 	}
 }
@@ -178,6 +192,25 @@ func TestPodBeforeThatIsGone(t *testing.T) {
 	}
 	if b.pass("r"); len(*reads) != 1 {
 		t.Errorf("once it is recorded the API server was asked %q", *reads)
+	}
+}
+
+// The next run of a group does not wait for a Job that succeeded, which no cache shows any more: it is asked for once, and not
+// even that where the run before was seen at work.
+func TestGroupAfterAJobThatSucceeded(t *testing.T) {
+	for name, seen := range map[string]bool{"nobody looked": false, "it was seen at work": true} {
+		t.Run(name, func(t *testing.T) {
+			b := with(t, testutil.MakeDbtProject("shop").Namespace("ns").Obj(), makeRun("r").Project("shop").Obj(), makeRun("z").Project("shop").Created(start.Add(time.Second)).Obj())
+			b.pass("r")
+			if seen {
+				b.pass("r")
+			}
+			b.completes()
+			reads := b.reads()
+			if got, _ := b.pass("z"); got.Status.Job == nil || (len(*reads) == 0) != seen {
+				t.Errorf("the next run is %s %q, and the API server was asked %q", got.Status.Phase, got.Status.Message, *reads)
+			}
+		})
 	}
 }
 
