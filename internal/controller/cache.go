@@ -32,7 +32,7 @@ type Scope struct {
 func CacheOptions(scope Scope) cache.Options {
 	shard := scope.Shard.Selector()
 	ours := shard.Add(*labelEquals(v1alpha1.LabelManagedBy, v1alpha1.ManagedBy))
-	slim := newSlimmer(scope.Keeps)
+	slim := slimmer{keeps: scope.Keeps}
 	jobs, pods := cache.ByObject{Label: ours, Transform: slim.job}, cache.ByObject{Label: ours, Transform: slim.pod}
 	if scope.Keeps {
 		jobs.Field = fields.OneTermNotEqualSelector("status.successful", "1")

@@ -1,14 +1,12 @@
 package controller
 
 import (
-	"encoding/json"
 	"strings"
 	"unique"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/lru"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/conditions"
@@ -17,25 +15,15 @@ import (
 
 // slimmer makes what the cache holds small: its methods are the transforms of the cache. They run outside the safety net of
 // Reconcile, so they parse nothing, and what is no object of theirs, such as the mark of one that was deleted unseen, passes.
-// What is equal in many objects is in memory once.
 type slimmer struct {
 	// keeps says that there is a collector.
 	keeps bool
-	// maps are labels and annotations, by their JSON: those of the runs, Jobs and pods of one project or schedule are alike.
-	maps *lru.Cache
-}
-
-// sharedMaps is of how many different maps the last are shared.
-const sharedMaps = 1024
-
-func newSlimmer(keeps bool) *slimmer {
-	return &slimmer{keeps: keeps, maps: lru.New(sharedMaps)}
 }
 
 // run drops what managers of fields manage and, of a run that is settled, what is for people alone: lineage, the end of
 // the log, failures and the like. The controllers write statuses as differences from the cache, so what is dropped
 // stays as it is.
-func (t *slimmer) run(object any) (any, error) {
+func (t slimmer) run(object any) (any, error) {
 	run, ok := object.(*v1alpha1.DbtRun)
 	if !ok {
 		return object, nil
@@ -46,7 +34,6 @@ func (t *slimmer) run(object any) (any, error) {
 	if !conditions.Settled(s, t.keeps) {
 		return object, nil
 	}
-	run.Labels, run.Annotations = t.shared(run.Labels), t.shared(run.Annotations)
 	s.Progress, s.Results, s.Failures, s.Slowest, s.Commands, s.Log = nil, nil, nil, nil, nil, nil
 	s.Artifacts = slimArtifacts(run)
 	s.Attempts = nil
@@ -86,7 +73,7 @@ func slimArtifacts(run *v1alpha1.DbtRun) []v1alpha1.Artifact {
 }
 
 // schedule drops what managers of fields manage, and keeps when they last did: a schedule's ticks count from its edit.
-func (*slimmer) schedule(object any) (any, error) {
+func (slimmer) schedule(object any) (any, error) {
 	if s, ok := object.(*v1alpha1.DbtSchedule); ok {
 		for i := range s.ManagedFields {
 			s.ManagedFields[i].FieldsV1 = nil
@@ -96,15 +83,15 @@ func (*slimmer) schedule(object any) (any, error) {
 }
 
 // job keeps of a Job what is read of it: without its pods' template it is about a tenth of its size.
-func (t *slimmer) job(object any) (any, error) {
+func (t slimmer) job(object any) (any, error) {
 	job, ok := object.(*batchv1.Job)
 	if !ok {
 		return object, nil
 	}
 	t.child(&job.ObjectMeta)
-	job.Labels = t.shared(only(job.Labels, v1alpha1.LabelGroup, v1alpha1.LabelShard))
-	job.Annotations = t.shared(only(job.Annotations, v1alpha1.AnnotationProject, v1alpha1.AnnotationProjectGeneration, v1alpha1.AnnotationStartTimeout, v1alpha1.AnnotationTTL,
-		v1alpha1.AnnotationProjectUID, v1alpha1.AnnotationTarget, v1alpha1.AnnotationSourceDigest, v1alpha1.AnnotationState))
+	job.Labels = only(job.Labels, v1alpha1.LabelGroup, v1alpha1.LabelShard)
+	job.Annotations = only(job.Annotations, v1alpha1.AnnotationProject, v1alpha1.AnnotationProjectGeneration, v1alpha1.AnnotationStartTimeout, v1alpha1.AnnotationTTL,
+		v1alpha1.AnnotationProjectUID, v1alpha1.AnnotationTarget, v1alpha1.AnnotationSourceDigest, v1alpha1.AnnotationState)
 	job.Spec = batchv1.JobSpec{ActiveDeadlineSeconds: job.Spec.ActiveDeadlineSeconds, Suspend: job.Spec.Suspend}
 	job.Status = batchv1.JobStatus{Conditions: job.Status.Conditions, StartTime: job.Status.StartTime}
 	for i := range job.Status.Conditions {
@@ -116,7 +103,7 @@ func (t *slimmer) job(object any) (any, error) {
 }
 
 // pod keeps of a pod its status and the name of its node; of one that has ended, of its status what is read of the end.
-func (t *slimmer) pod(object any) (any, error) {
+func (t slimmer) pod(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
 		return object, nil
@@ -153,31 +140,13 @@ func slimContainers(list []corev1.ContainerStatus) []corev1.ContainerStatus {
 }
 
 // child keeps of the metadata of a Job or pod who it is, whose it is, its labels and its annotations.
-func (*slimmer) child(m *metav1.ObjectMeta) {
+func (slimmer) child(m *metav1.ObjectMeta) {
 	m.Namespace = unique.Make(m.Namespace).Value()
 	m.GenerateName, m.Finalizers, m.ManagedFields = "", nil, nil
 	for i := range m.OwnerReferences {
 		o := &m.OwnerReferences[i]
 		once(&o.APIVersion, &o.Kind)
 	}
-}
-
-// shared returns one map for all that are equal. Nobody may change what the cache holds, so nobody changes it.
-func (t *slimmer) shared(m map[string]string) map[string]string {
-	if len(m) == 0 {
-		return nil
-	}
-	key, err := json.Marshal(m)
-	if err != nil {
-		return m
-	}
-	if one, ok := t.maps.Get(string(key)); ok {
-		if one, ok := one.(map[string]string); ok {
-			return one
-		}
-	}
-	t.maps.Add(string(key), m)
-	return m
 }
 
 // only returns a map with some keys of another, nil when that has none of them.

@@ -2,7 +2,6 @@ package controller
 
 import (
 	"encoding/json"
-	"reflect"
 	"testing"
 	"time"
 
@@ -54,7 +53,7 @@ func TestCachedPodsAndJobsAreSlim(t *testing.T) {
 		Conditions:        []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}},
 		ContainerStatuses: []corev1.ContainerStatus{{Name: "dbt", ImageID: "i", State: end}},
 	}
-	slim := newSlimmer(true)
+	slim := slimmer{keeps: true}
 	pod := slimmed(map[string]string{v1alpha1.LabelRunUID: "u", v1alpha1.LabelGroup: "g"}, map[string]string{v1alpha1.AnnotationRun: "r"})
 	for name, c := range map[string]struct {
 		reason string
@@ -100,7 +99,7 @@ func TestCachedPodsAndJobsAreSlim(t *testing.T) {
 func TestCachedSchedulesKeepTheirEdits(t *testing.T) {
 	edited := metav1.NewTime(now)
 	managed := metav1.ObjectMeta{Name: "x", ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m", Time: &edited, FieldsV1: metav1.NewFieldsV1("{}")}}}
-	schedule, err := newSlimmer(true).schedule(&v1alpha1.DbtSchedule{ObjectMeta: managed})
+	schedule, err := slimmer{keeps: true}.schedule(&v1alpha1.DbtSchedule{ObjectMeta: managed})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +131,7 @@ func TestWhatIsDroppedIsNeverWritten(t *testing.T) {
 			}
 			in.Run.Status = runstatus.Compute(in)
 			size := len(asJSON(t, in.Run))
-			if _, err := newSlimmer(keeps).run(in.Run); err != nil {
+			if _, err := (slimmer{keeps: keeps}).run(in.Run); err != nil {
 				t.Fatal(err)
 			}
 			if in.Run.Status.Lineage == nil || in.Run.Status.Lineage.Graph != nil || len(asJSON(t, in.Run)) > size*3/4 {
@@ -178,7 +177,7 @@ func TestManifestsOfGoodRunsAreCached(t *testing.T) {
 		"only parsed":      {good().Command("dbt parse"), nil},
 	} {
 		run := c.run.Obj()
-		if _, err := newSlimmer(true).run(run); err != nil {
+		if _, err := (slimmer{keeps: true}).run(run); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(c.want, run.Status.Artifacts); diff != "" {
@@ -194,7 +193,7 @@ func TestRunsAtWorkAreWhole(t *testing.T) {
 	run := testutil.MakeDbtRun("r").Job("j", "1").Truth(v1alpha1.PhaseRunning, "Unknown", v1alpha1.ReasonRunning, "Runs.").Obj()
 	run.Status.Progress, run.Status.Attempts = &v1alpha1.Progress{Total: 2}, []v1alpha1.Attempt{{Pod: "a"}}
 	want := run.DeepCopy()
-	if _, err := newSlimmer(true).run(run); err != nil {
+	if _, err := (slimmer{keeps: true}).run(run); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, run); diff != "" {
@@ -209,33 +208,4 @@ func asJSON(t *testing.T, object any) string {
 		t.Fatal(err)
 	}
 	return string(b)
-}
-
-// The labels and annotations of the runs of one schedule, and of their Jobs, are in memory once.
-func TestEqualMapsAreShared(t *testing.T) {
-	slim := newSlimmer(true)
-	same := func(a, b map[string]string) bool { return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer() }
-	run := func(schedule string) *v1alpha1.DbtRun {
-		r := testutil.MakeDbtRun("r").Truth(v1alpha1.PhaseFailed, "False", v1alpha1.ReasonInvalidSpec, "No.").Obj()
-		r.Labels, r.Annotations = map[string]string{v1alpha1.LabelSchedule: schedule}, map[string]string{"team": "a"}
-		if _, err := slim.run(r); err != nil {
-			t.Fatal(err)
-		}
-		return r
-	}
-	a, b, other := run("nightly"), run("nightly"), run("hourly")
-	if !same(a.Labels, b.Labels) || !same(a.Annotations, b.Annotations) || same(a.Labels, other.Labels) || other.Labels[v1alpha1.LabelSchedule] != "hourly" {
-		t.Errorf("labels %v, %v and %v", a.Labels, b.Labels, other.Labels)
-	}
-	job := func() *batchv1.Job {
-		j := testutil.MakeJob("j", "1").Annotate(v1alpha1.AnnotationTTL, "60").Obj()
-		j.Labels = map[string]string{v1alpha1.LabelGroup: "g"}
-		if _, err := slim.job(j); err != nil {
-			t.Fatal(err)
-		}
-		return j
-	}
-	if a, b := job(), job(); !same(a.Labels, b.Labels) || !same(a.Annotations, b.Annotations) {
-		t.Error("Jobs do not share")
-	}
 }
