@@ -7,59 +7,38 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	toolscache "k8s.io/client-go/tools/cache"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/conditions"
 	"github.com/dbt-operator/dbt-operator/internal/lastgood"
 )
 
-// slimmer makes what the cache holds small: its methods are the transforms of the cache. They run outside the safety net of
-// Reconcile, so they parse nothing, and what is no object of theirs, such as the mark of one that was deleted unseen, passes.
-type slimmer struct {
-	// keeps says that there is a collector.
-	keeps bool
-}
+// The transforms of the cache. They run outside the safety net of Reconcile, so they parse nothing, and what is no object
+// of theirs, such as the mark of one that was deleted unseen, passes.
 
-// run drops what managers of fields manage and, of a run that is settled, what is for people alone: lineage, the end of
+// slimRun drops what managers of fields manage and, of a run that is settled, what is for people alone: lineage, the end of
 // the log, failures and the like. The controllers write statuses as differences from the cache, so what is dropped
-// stays as it is.
-func (t slimmer) run(object any) (any, error) {
-	run, ok := object.(*v1alpha1.DbtRun)
-	if !ok {
+// stays as it is. keeps says that there is a collector.
+func slimRun(keeps bool) toolscache.TransformFunc {
+	return func(object any) (any, error) {
+		run, ok := object.(*v1alpha1.DbtRun)
+		if !ok {
+			return object, nil
+		}
+		run.Namespace, run.ManagedFields = unique.Make(run.Namespace).Value(), nil
+		delete(run.Annotations, corev1.LastAppliedConfigAnnotation)
+		s := &run.Status
+		if !conditions.Settled(s, keeps) {
+			return object, nil
+		}
+		s.Progress, s.Results, s.Failures, s.Slowest, s.Commands, s.Log = nil, nil, nil, nil, nil, nil
+		s.Artifacts = slimArtifacts(run)
+		s.Attempts = nil
+		if s.Lineage != nil {
+			s.Lineage = &v1alpha1.Lineage{Artifact: s.Lineage.Artifact}
+		}
 		return object, nil
-	}
-	run.Namespace, run.ManagedFields = unique.Make(run.Namespace).Value(), nil
-	delete(run.Annotations, corev1.LastAppliedConfigAnnotation)
-	s := &run.Status
-	if !conditions.Settled(s, t.keeps) {
-		return object, nil
-	}
-	s.Progress, s.Results, s.Failures, s.Slowest, s.Commands, s.Log = nil, nil, nil, nil, nil, nil
-	s.Artifacts = slimArtifacts(run)
-	s.Attempts = nil
-	if s.Lineage != nil {
-		s.Lineage = &v1alpha1.Lineage{Artifact: s.Lineage.Artifact}
-	}
-	for i := range s.Conditions {
-		c := &s.Conditions[i]
-		once(&c.Type, &c.Reason, &c.Message)
-		c.Status = unique.Make(c.Status).Value()
-	}
-	once(&s.Message)
-	if p := s.Project; p != nil {
-		once(&p.Name, &p.Target, &p.SourceDigest)
-		p.UID = unique.Make(p.UID).Value()
-	}
-	if r := s.Revision; r != nil {
-		once(&r.Source, &r.Image, &r.Dbt, &r.Adapter)
-	}
-	return object, nil
-}
-
-// once has strings that are equal in many objects be in memory once.
-func once(strings ...*string) {
-	for _, s := range strings {
-		*s = unique.Make(*s).Value()
 	}
 }
 
@@ -72,8 +51,8 @@ func slimArtifacts(run *v1alpha1.DbtRun) []v1alpha1.Artifact {
 	return []v1alpha1.Artifact{{Name: lastgood.Manifest, Digest: strings.Clone(digest)}}
 }
 
-// schedule drops what managers of fields manage, and keeps when they last did: a schedule's ticks count from its edit.
-func (slimmer) schedule(object any) (any, error) {
+// slimSchedule drops what managers of fields manage, and keeps when they last did: a schedule's ticks count from its edit.
+func slimSchedule(object any) (any, error) {
 	if s, ok := object.(*v1alpha1.DbtSchedule); ok {
 		for i := range s.ManagedFields {
 			s.ManagedFields[i].FieldsV1 = nil
@@ -82,35 +61,26 @@ func (slimmer) schedule(object any) (any, error) {
 	return object, nil
 }
 
-// job keeps of a Job what is read of it: without its pods' template it is about a tenth of its size.
-func (t slimmer) job(object any) (any, error) {
+// slimJob keeps of a Job what is read of it: without its pods' template it is about a tenth of its size.
+func slimJob(object any) (any, error) {
 	job, ok := object.(*batchv1.Job)
 	if !ok {
 		return object, nil
 	}
-	t.child(&job.ObjectMeta)
-	job.Labels = only(job.Labels, v1alpha1.LabelGroup, v1alpha1.LabelShard)
-	job.Annotations = only(job.Annotations, v1alpha1.AnnotationProject, v1alpha1.AnnotationProjectGeneration, v1alpha1.AnnotationStartTimeout, v1alpha1.AnnotationTTL,
+	slimChild(&job.ObjectMeta, v1alpha1.AnnotationProject, v1alpha1.AnnotationProjectGeneration, v1alpha1.AnnotationStartTimeout, v1alpha1.AnnotationTTL,
 		v1alpha1.AnnotationProjectUID, v1alpha1.AnnotationTarget, v1alpha1.AnnotationSourceDigest, v1alpha1.AnnotationState)
 	job.Spec = batchv1.JobSpec{ActiveDeadlineSeconds: job.Spec.ActiveDeadlineSeconds, Suspend: job.Spec.Suspend}
 	job.Status = batchv1.JobStatus{Conditions: job.Status.Conditions, StartTime: job.Status.StartTime}
-	for i := range job.Status.Conditions {
-		c := &job.Status.Conditions[i]
-		once(&c.Reason, &c.Message)
-		c.Type, c.Status = unique.Make(c.Type).Value(), unique.Make(c.Status).Value()
-	}
 	return object, nil
 }
 
-// pod keeps of a pod its status and the name of its node; of one that has ended, of its status what is read of the end.
-func (t slimmer) pod(object any) (any, error) {
+// slimPod keeps of a pod its status and the name of its node; of one that has ended, of its status what is read of the end.
+func slimPod(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
 		return object, nil
 	}
-	t.child(&pod.ObjectMeta)
-	pod.Labels = only(pod.Labels, v1alpha1.LabelRunUID, v1alpha1.LabelGroup, v1alpha1.LabelShard)
-	pod.Annotations = only(pod.Annotations, v1alpha1.AnnotationRun)
+	slimChild(&pod.ObjectMeta, v1alpha1.AnnotationRun)
 	pod.Spec = corev1.PodSpec{NodeName: unique.Make(pod.Spec.NodeName).Value()}
 	s := pod.Status
 	if s.Phase != corev1.PodSucceeded && s.Phase != corev1.PodFailed {
@@ -139,13 +109,15 @@ func slimContainers(list []corev1.ContainerStatus) []corev1.ContainerStatus {
 	return out
 }
 
-// child keeps of the metadata of a Job or pod who it is, whose it is, its labels and its annotations.
-func (slimmer) child(m *metav1.ObjectMeta) {
+// slimChild keeps of the metadata of a Job or pod who it is, whose it is, the labels that are read, and these annotations.
+func slimChild(m *metav1.ObjectMeta, annotations ...string) {
+	m.Labels = only(m.Labels, v1alpha1.LabelRunUID, v1alpha1.LabelGroup, v1alpha1.LabelShard)
+	m.Annotations = only(m.Annotations, annotations...)
 	m.Namespace = unique.Make(m.Namespace).Value()
 	m.GenerateName, m.Finalizers, m.ManagedFields = "", nil, nil
 	for i := range m.OwnerReferences {
 		o := &m.OwnerReferences[i]
-		once(&o.APIVersion, &o.Kind)
+		o.APIVersion, o.Kind = unique.Make(o.APIVersion).Value(), unique.Make(o.Kind).Value()
 	}
 }
 

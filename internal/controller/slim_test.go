@@ -32,10 +32,11 @@ func whole() metav1.ObjectMeta {
 	}
 }
 
-func slimmed(labels, annotations map[string]string) metav1.ObjectMeta {
+func slimmed(annotations map[string]string) metav1.ObjectMeta {
 	m := whole()
 	m.GenerateName, m.Finalizers, m.ManagedFields = "", nil, nil
-	m.Labels, m.Annotations = labels, annotations
+	m.Labels = map[string]string{v1alpha1.LabelRunUID: "u", v1alpha1.LabelGroup: "g"}
+	m.Annotations = annotations
 	return m
 }
 
@@ -53,8 +54,7 @@ func TestCachedPodsAndJobsAreSlim(t *testing.T) {
 		Conditions:        []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}},
 		ContainerStatuses: []corev1.ContainerStatus{{Name: "dbt", ImageID: "i", State: end}},
 	}
-	slim := slimmer{keeps: true}
-	pod := slimmed(map[string]string{v1alpha1.LabelRunUID: "u", v1alpha1.LabelGroup: "g"}, map[string]string{v1alpha1.AnnotationRun: "r"})
+	pod := slimmed(map[string]string{v1alpha1.AnnotationRun: "r"})
 	for name, c := range map[string]struct {
 		reason string
 		slim   func(any) (any, error)
@@ -62,27 +62,27 @@ func TestCachedPodsAndJobsAreSlim(t *testing.T) {
 		want   any
 	}{
 		"running pod": {
-			"any of its status may say why it does not get on", slim.pod,
+			"any of its status may say why it does not get on", slimPod,
 			&corev1.Pod{ObjectMeta: whole(), Spec: spec, Status: running},
 			&corev1.Pod{ObjectMeta: pod, Spec: corev1.PodSpec{NodeName: "n"}, Status: running},
 		},
 		"ended pod": {
-			"what its end was is all that is read", slim.pod,
+			"what its end was is all that is read", slimPod,
 			&corev1.Pod{ObjectMeta: whole(), Spec: spec, Status: ended},
 			&corev1.Pod{ObjectMeta: pod, Spec: corev1.PodSpec{NodeName: "n"}, Status: short},
 		},
 		"Job": {
-			"its template is as large as all the rest", slim.job,
+			"its template is as large as all the rest", slimJob,
 			&batchv1.Job{
 				ObjectMeta: whole(), Spec: batchv1.JobSpec{Suspend: ptr.To(true), ActiveDeadlineSeconds: ptr.To[int64](9), Template: corev1.PodTemplateSpec{Spec: spec}},
 				Status: batchv1.JobStatus{Succeeded: 1, Conditions: []batchv1.JobCondition{{Type: batchv1.JobComplete}}},
 			},
 			&batchv1.Job{
-				ObjectMeta: slimmed(map[string]string{v1alpha1.LabelGroup: "g"}, map[string]string{v1alpha1.AnnotationTTL: "60"}), Spec: batchv1.JobSpec{Suspend: ptr.To(true), ActiveDeadlineSeconds: ptr.To[int64](9)},
+				ObjectMeta: slimmed(map[string]string{v1alpha1.AnnotationTTL: "60"}), Spec: batchv1.JobSpec{Suspend: ptr.To(true), ActiveDeadlineSeconds: ptr.To[int64](9)},
 				Status: batchv1.JobStatus{Conditions: []batchv1.JobCondition{{Type: batchv1.JobComplete}}},
 			},
 		},
-		"mark of a pod deleted unseen": {"no object of theirs passes", slim.pod, "x", "x"},
+		"mark of a pod deleted unseen": {"no object of theirs passes", slimPod, "x", "x"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := c.slim(c.object)
@@ -99,7 +99,7 @@ func TestCachedPodsAndJobsAreSlim(t *testing.T) {
 func TestCachedSchedulesKeepTheirEdits(t *testing.T) {
 	edited := metav1.NewTime(now)
 	managed := metav1.ObjectMeta{Name: "x", ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m", Time: &edited, FieldsV1: metav1.NewFieldsV1("{}")}}}
-	schedule, err := slimmer{keeps: true}.schedule(&v1alpha1.DbtSchedule{ObjectMeta: managed})
+	schedule, err := slimSchedule(&v1alpha1.DbtSchedule{ObjectMeta: managed})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestWhatIsDroppedIsNeverWritten(t *testing.T) {
 			}
 			in.Run.Status = runstatus.Compute(in)
 			size := len(asJSON(t, in.Run))
-			if _, err := (slimmer{keeps: keeps}).run(in.Run); err != nil {
+			if _, err := slimRun(keeps)(in.Run); err != nil {
 				t.Fatal(err)
 			}
 			if in.Run.Status.Lineage == nil || in.Run.Status.Lineage.Graph != nil || len(asJSON(t, in.Run)) > size*3/4 {
@@ -177,7 +177,7 @@ func TestManifestsOfGoodRunsAreCached(t *testing.T) {
 		"only parsed":      {good().Command("dbt parse"), nil},
 	} {
 		run := c.run.Obj()
-		if _, err := (slimmer{keeps: true}).run(run); err != nil {
+		if _, err := slimRun(true)(run); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(c.want, run.Status.Artifacts); diff != "" {
@@ -193,7 +193,7 @@ func TestRunsAtWorkAreWhole(t *testing.T) {
 	run := testutil.MakeDbtRun("r").Job("j", "1").Truth(v1alpha1.PhaseRunning, "Unknown", v1alpha1.ReasonRunning, "Runs.").Obj()
 	run.Status.Progress, run.Status.Attempts = &v1alpha1.Progress{Total: 2}, []v1alpha1.Attempt{{Pod: "a"}}
 	want := run.DeepCopy()
-	if _, err := (slimmer{keeps: true}).run(run); err != nil {
+	if _, err := slimRun(true)(run); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, run); diff != "" {

@@ -35,7 +35,7 @@ func ended(in Input) (Decision, bool) {
 	if c, ok := jobCondition(in.Job, batchv1.JobFailed); ok {
 		return endedByLoss(in, c), true
 	}
-	if JobComplete(in.Job) {
+	if _, ok := jobCondition(in.Job, batchv1.JobComplete); ok {
 		return succeeded("Succeeded; what the runner reported was lost with its pod."), true
 	}
 	return Decision{}, false

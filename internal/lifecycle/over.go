@@ -1,7 +1,6 @@
 package lifecycle
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/dbt-operator/dbt-operator/internal/attempt"
@@ -78,15 +77,6 @@ func timeToLive(in Input) (left time.Duration, limited bool) {
 	return end.Add(ttl).Sub(in.Now), true
 }
 
-// annotatedSeconds reads a duration that the operator wrote on a Job. A value that someone broke is no value.
-func annotatedSeconds(job *batchv1.Job, key string) (time.Duration, bool) {
-	n, err := strconv.ParseInt(job.Annotations[key], 10, 32)
-	if err != nil || n < 0 {
-		return 0, false
-	}
-	return time.Duration(n) * time.Second, true
-}
-
 // mustStop carries out a cancel or a replacement. That the run is to stop is recorded before its Job is deleted, so
 // that a crash in between is not taken for a lost Job; the run is over when its pods are.
 func mustStop(in Input) (Decision, bool) {
@@ -156,15 +146,10 @@ func JobFinished(job *batchv1.Job) bool {
 	return ok
 }
 
-// JobComplete reports whether the Job has ended well.
-func JobComplete(job *batchv1.Job) bool {
-	_, ok := jobCondition(job, batchv1.JobComplete)
-	return ok
-}
-
 // JobSucceeded reports whether the Job's pod has ended well: the Job is complete, or about to be.
 func JobSucceeded(job *batchv1.Job) bool {
-	return job.Status.Succeeded > 0 || JobComplete(job)
+	_, complete := jobCondition(job, batchv1.JobComplete)
+	return complete || job.Status.Succeeded > 0
 }
 
 func jobCondition(job *batchv1.Job, kinds ...batchv1.JobConditionType) (batchv1.JobCondition, bool) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dbt-operator/dbt-operator/internal/attempt"
+	"github.com/dbt-operator/dbt-operator/internal/runjob"
 	"github.com/dbt-operator/dbt-operator/internal/text"
 
 	corev1 "k8s.io/api/core/v1"
@@ -108,8 +109,8 @@ func waitingSince(in Input, pod *corev1.Pod) time.Time {
 }
 
 func startTimeout(in Input) time.Duration {
-	if limit, ok := annotatedSeconds(in.Job, v1alpha1.AnnotationStartTimeout); ok && limit > 0 {
-		return limit
+	if limit, ok := runjob.Annotated(in.Job, v1alpha1.AnnotationStartTimeout, 32); ok && limit > 0 {
+		return time.Duration(limit) * time.Second
 	}
 	return defaultStartTimeout
 }

@@ -124,6 +124,16 @@ func labels(run *v1alpha1.DbtRun, r *Resolved) map[string]string {
 	return l
 }
 
+// Annotated reads a number that annotations wrote on a Job, of at most so many bits. A value that someone broke, or that is
+// negative, is no value.
+func Annotated(job *batchv1.Job, key string, bits int) (int64, bool) {
+	n, err := strconv.ParseInt(job.Annotations[key], 10, bits)
+	if err != nil || n < 0 {
+		return 0, false
+	}
+	return n, true
+}
+
 // annotations are what the run's status is made of later, whatever becomes of the project meanwhile.
 func annotations(run *v1alpha1.DbtRun, r *Resolved) (map[string]string, error) {
 	a := map[string]string{

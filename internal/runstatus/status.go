@@ -2,7 +2,6 @@ package runstatus
 
 import (
 	"encoding/json"
-	"strconv"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -77,12 +76,12 @@ func Compute(in Input) v1alpha1.DbtRunStatus {
 func setProject(s *v1alpha1.DbtRunStatus, in Input) {
 	if in.Job != nil {
 		if name := in.Job.Annotations[v1alpha1.AnnotationProject]; name != "" {
-			generation, _ := annotated(in.Job, v1alpha1.AnnotationProjectGeneration)
+			generation, _ := runjob.Annotated(in.Job, v1alpha1.AnnotationProjectGeneration, 64)
 			s.Project = &v1alpha1.ProjectStatus{
 				Name: name, Generation: generation, UID: types.UID(in.Job.Annotations[v1alpha1.AnnotationProjectUID]),
 				Target: in.Job.Annotations[v1alpha1.AnnotationTarget], SourceDigest: in.Job.Annotations[v1alpha1.AnnotationSourceDigest],
 			}
-			if ttl, ok := annotated(in.Job, v1alpha1.AnnotationTTL); ok {
+			if ttl, ok := runjob.Annotated(in.Job, v1alpha1.AnnotationTTL, 32); ok {
 				s.Project.TTLSecondsAfterFinished = &ttl
 			}
 			return
@@ -99,15 +98,6 @@ func setProject(s *v1alpha1.DbtRunStatus, in Input) {
 	default:
 		s.Project = &v1alpha1.ProjectStatus{Name: v1alpha1.InlineProject}
 	}
-}
-
-// annotated reads a number that the operator wrote on a Job. A value that someone broke is no value.
-func annotated(job *batchv1.Job, key string) (int64, bool) {
-	n, err := strconv.ParseInt(job.Annotations[key], 10, 32)
-	if err != nil || n < 0 {
-		return 0, false
-	}
-	return n, true
 }
 
 // setState records what the Job was made with, or why there is no Job: once there is one it stays.

@@ -191,6 +191,13 @@ func TestCompute(t *testing.T) {
 		}, func(s v1alpha1.DbtRunStatus) string {
 			return cmp.Diff(&v1alpha1.ProjectStatus{Name: "shop"}, s.Project)
 		}},
+		"large generation": {"it has 64 bits", func() runstatus.Input {
+			in := running()
+			in.Job = testutil.MakeJob("j", "u").Annotate(v1alpha1.AnnotationProject, "shop").Annotate(v1alpha1.AnnotationProjectGeneration, "3000000000").Obj()
+			return in
+		}, func(s v1alpha1.DbtRunStatus) string {
+			return cmp.Diff(&v1alpha1.ProjectStatus{Name: "shop", Generation: 3e9}, s.Project)
+		}},
 		"overflow": {"the CRD refuses negative counts, and so would end the run's updates", func() runstatus.Input {
 			in := failed()
 			in.Pods = pods(testutil.MakePod("a").Exits(10, "Error", now))
