@@ -32,8 +32,7 @@ type Scope struct {
 func CacheOptions(scope Scope) cache.Options {
 	shard := scope.Shard.Selector()
 	ours := shard.Add(*labelEquals(v1alpha1.LabelManagedBy, v1alpha1.ManagedBy))
-	slim := slimmer{keeps: scope.Keeps}
-	jobs, pods := cache.ByObject{Label: ours, Transform: slim.job}, cache.ByObject{Label: ours, Transform: slim.pod}
+	jobs, pods := cache.ByObject{Label: ours, Transform: slimJob}, cache.ByObject{Label: ours, Transform: slimPod}
 	if scope.Keeps {
 		jobs.Field = fields.OneTermNotEqualSelector("status.successful", "1")
 		pods.Field = fields.OneTermNotEqualSelector("status.phase", string(corev1.PodSucceeded))
@@ -42,9 +41,9 @@ func CacheOptions(scope Scope) cache.Options {
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ReaderFailOnMissingInformer: true,
 		ByObject: map[client.Object]cache.ByObject{
-			&v1alpha1.DbtRun{}:      {Label: shard, Transform: slim.run},
+			&v1alpha1.DbtRun{}:      {Label: shard, Transform: slimRun(scope.Keeps)},
 			&v1alpha1.DbtProject{}:  {},
-			&v1alpha1.DbtSchedule{}: {Label: shard, Transform: slim.schedule},
+			&v1alpha1.DbtSchedule{}: {Label: shard, Transform: slimSchedule},
 			&batchv1.Job{}:          jobs,
 			&corev1.Pod{}:           pods,
 		},

@@ -38,7 +38,31 @@ func slimRun(keeps bool) toolscache.TransformFunc {
 		if s.Lineage != nil {
 			s.Lineage = &v1alpha1.Lineage{Artifact: s.Lineage.Artifact}
 		}
+		shareStrings(s)
 		return object, nil
+	}
+}
+
+// shareStrings has those strings of a status that are equal in many runs be in memory once.
+func shareStrings(s *v1alpha1.DbtRunStatus) {
+	once(&s.Message)
+	for i := range s.Conditions {
+		c := &s.Conditions[i]
+		once(&c.Type, &c.Reason, &c.Message)
+		once(&c.Status)
+	}
+	if p := s.Project; p != nil {
+		once(&p.Name, &p.Target, &p.SourceDigest)
+		once(&p.UID)
+	}
+	if r := s.Revision; r != nil {
+		once(&r.Source, &r.Image, &r.Dbt, &r.Adapter)
+	}
+}
+
+func once[T ~string](values ...*T) {
+	for _, v := range values {
+		*v = unique.Make(*v).Value()
 	}
 }
 

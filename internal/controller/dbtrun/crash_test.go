@@ -160,8 +160,8 @@ func (b *bench) read(name string) *v1alpha1.DbtRun {
 	return run
 }
 
-// podOf starts the pod of the run's Job.
-func (b *bench) podOf(name string) (*batchv1.Job, *corev1.Pod) {
+// job returns the only Job there is.
+func (b *bench) job() *batchv1.Job {
 	b.Helper()
 	var list batchv1.JobList
 	if err := b.client.List(b.Context(), &list); err != nil {
@@ -170,7 +170,13 @@ func (b *bench) podOf(name string) (*batchv1.Job, *corev1.Pod) {
 	if len(list.Items) != 1 {
 		b.Fatalf("%d Jobs", len(list.Items))
 	}
-	job := &list.Items[0]
+	return &list.Items[0]
+}
+
+// podOf starts the pod of the run's Job.
+func (b *bench) podOf(name string) (*batchv1.Job, *corev1.Pod) {
+	b.Helper()
+	job := b.job()
 	pod := testutil.MakePod(name + "-1").Runs(start).Obj()
 	pod.Namespace, pod.Labels, pod.Annotations = job.Namespace, job.Spec.Template.Labels, job.Spec.Template.Annotations
 	pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(job, batchv1.SchemeGroupVersion.WithKind("Job"))}

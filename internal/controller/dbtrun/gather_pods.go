@@ -62,7 +62,7 @@ func (r *Reconciler) listPods(ctx context.Context, from client.Reader, seen *obs
 		return fmt.Errorf("listing the pods of DbtRun %s/%s: %w", seen.Run.Namespace, seen.Run.Name, err)
 	}
 	for i := range pods.Items {
-		if controls(job, &pods.Items[i]) && podNamed(seen.Pods, pods.Items[i].Name) == nil {
+		if controls(job, &pods.Items[i]) && !hasPod(seen, pods.Items[i].Name) {
 			seen.Pods = append(seen.Pods, &pods.Items[i])
 		}
 	}
@@ -81,7 +81,7 @@ func (r *Reconciler) gatherSucceeded(ctx context.Context, seen *observed, job ty
 		return r.listPods(ctx, r.direct, seen, job, client.MatchingLabels{v1alpha1.LabelRunUID: string(seen.Run.UID)})
 	}
 	for _, name := range names {
-		if podNamed(seen.Pods, name) != nil {
+		if hasPod(seen, name) {
 			continue
 		}
 		pod := &corev1.Pod{}
@@ -129,13 +129,8 @@ func controls(job types.UID, pod *corev1.Pod) bool {
 	return owner != nil && owner.UID == job
 }
 
-func podNamed(pods []*corev1.Pod, name string) *corev1.Pod {
-	for _, p := range pods {
-		if p.Name == name {
-			return p
-		}
-	}
-	return nil
+func hasPod(seen *observed, name string) bool {
+	return slices.ContainsFunc(seen.Pods, func(p *corev1.Pod) bool { return p.Name == name })
 }
 
 // reports returns what the runners of the pods said, by pod: in their termination messages, and of the newest that reported
@@ -156,7 +151,7 @@ func reports(seen *observed) map[string]*journal.Report {
 		return out
 	}
 	last := seen.Kept.Attempts[len(seen.Kept.Attempts)-1]
-	if last.Outcome != "" && out[last.Pod] == nil && podNamed(seen.Pods, last.Pod) != nil {
+	if last.Outcome != "" && out[last.Pod] == nil && hasPod(seen, last.Pod) {
 		report := seen.Kept.Report
 		out[last.Pod] = &report
 	}

@@ -78,11 +78,7 @@ func (b *bench) succeeds(pod *corev1.Pod) {
 // completes has the run's Job be complete.
 func (b *bench) completes() {
 	b.Helper()
-	var jobs batchv1.JobList
-	if err := b.client.List(b.Context(), &jobs); err != nil {
-		b.Fatal(err)
-	}
-	job := &jobs.Items[0]
+	job := b.job()
 	job.Status.Succeeded = 1
 	job.Status.Conditions = testutil.MakeJob("j", "j").Has(batchv1.JobComplete, "", "").Status.Conditions
 	if err := b.client.Status().Update(b.Context(), job); err != nil {
