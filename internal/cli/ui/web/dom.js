@@ -80,10 +80,9 @@ export function stacked(parts, total) {
 }
 
 // A strip of runs, oldest first: a bar each, as high as the run took long. ticks are {phase, seconds, label, href}.
-export function strip(ticks, slots, label) {
+export function strip(ticks, label) {
   const most = Math.max(...ticks.map((t) => t.seconds), 1);
-  const shown = ticks.slice(-slots);
-  return h("ol", { class: "strip", "aria-label": label }, shown.map((t) => {
+  return h("ol", { class: "strip", "aria-label": label }, ticks.map((t) => {
     const height = 20 + Math.round((80 * t.seconds) / most);
     return h("li", {}, h("a", { href: t.href, class: `bar-${tone(t.phase)}`, title: t.label, "aria-label": t.label },
       svg("svg", { viewBox: "0 0 10 100", preserveAspectRatio: "none", "aria-hidden": "true" }, svg("rect", { y: 100 - height, width: 10, height, rx: 1.5, class: `fill-${tone(t.phase)}` }))));

@@ -78,7 +78,7 @@ export function show(main, query) {
       all.length ? empty("No run is like that.", "Other words, or fewer filters, find more.") : empty("There are no runs yet.", "kubectl dbt run PROJECT starts one."));
     const ended = found.filter((r) => r.started).slice(0, 45).reverse();
     recent.replaceChildren(ended.length > 3 ? h("div", { class: "card pad" }, h("h2", { class: "small" }, `Duration of the last ${ended.length} runs`),
-      strip(ended.map((r) => ({ phase: r.phase, seconds: took(r) / 1000, href: runLink(r.namespace, r.name), label: `${r.name}: ${r.phase}, ${duration(took(r))}` })), 45, "The last runs, oldest first")) : "");
+      strip(ended.map((r) => ({ phase: r.phase, seconds: took(r) / 1000, href: runLink(r.namespace, r.name), label: `${r.name}: ${r.phase}, ${duration(took(r))}` })), "The last runs, oldest first")) : "");
   }
   function changed() {
     const q = new URLSearchParams(Object.entries({ q: search.value, ...wanted }).filter(([, v]) => v));

@@ -15,7 +15,7 @@ function card(s) {
       h("div", {}, h("h3", {}, "Next"), s.next.length ? h("ol", { class: "ticks" }, s.next.map((t, i) => h("li", {}, i ? at(t) : [h("strong", {}, when(t)), " ", at(t)]))) :
         h("p", { class: "muted" }, s.suspended ? "None while it is suspended." : s.cron ? "None." : "When those before it have ended.")),
       h("div", { class: "history" }, h("h3", {}, "History"), s.history.length ? strip(s.history.map((t) => ({ phase: t.phase, seconds: t.seconds, href: runLink(s.namespace, t.run),
-        label: `${absolute(t.at)}: ${t.phase}${t.seconds ? `, ${duration(t.seconds * 1000)}` : ""}${t.failed ? `, ${plural(t.failed, "node")} failed` : ""}` })), 45, `Runs of ${s.name}, oldest first`) : h("p", { class: "muted" }, "No run is kept.")),
+        label: `${absolute(t.at)}: ${t.phase}${t.seconds ? `, ${duration(t.seconds * 1000)}` : ""}${t.failed ? `, ${plural(t.failed, "node")} failed` : ""}` })), `Runs of ${s.name}, oldest first`) : h("p", { class: "muted" }, "No run is kept.")),
       h("dl", { class: "facts" },
         h("div", {}, h("dt", {}, "Succeeded"), h("dd", {}, ended.length ? `${Math.round((100 * good) / ended.length)}% of ${ended.length}` : "–")),
         h("div", {}, h("dt", {}, "Last run"), h("dd", {}, last ? h("a", { href: runLink(s.namespace, last.run) }, when(last.at)) : "–")),
