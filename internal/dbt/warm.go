@@ -97,29 +97,6 @@ func walkFiles(project fs.FS, f func(name string) error) error {
 	})
 }
 
-// Fingerprint returns a digest of all paths and contents of a project, its installed packages included. It is an ErrLink
-// when the project holds a symbolic link.
-func Fingerprint(project fs.FS) (string, error) {
-	h := sha256.New()
-	err := walkFiles(project, func(name string) error {
-		in, err := project.Open(name)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = in.Close() }()
-		file := sha256.New()
-		if _, err := io.Copy(file, in); err != nil {
-			return err
-		}
-		_, _ = fmt.Fprintf(h, "%s\x00%x\n", name, file.Sum(nil))
-		return nil
-	})
-	if err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
 // ErrVolatile says that what dbt parses differs from run to run though no file does.
 var ErrVolatile = errors.New("parsing depends on the run")
 
@@ -136,24 +113,48 @@ var (
 	nameMacro = regexp.MustCompile(`\bmacro\s+(\w+__)?(generate_(schema|alias|database)_name|ref|source)\s*\(`)
 )
 
-// Volatile returns an ErrVolatile that names the first file of a project, installed packages included, whose parsing
-// depends on the run: Jinja with the time, the invocation or dbt's flags in a YAML file, within config(), or in a file with
-// a macro that dbt calls as it parses. It does not follow macros that a config() calls.
-func Volatile(project fs.FS) error {
-	return walkFiles(project, func(name string) error {
-		find := finder(name)
-		if find == nil {
-			return nil
-		}
-		b, err := fs.ReadFile(project, name)
+// Fingerprint returns a digest of all paths and contents of a project, its installed packages included. It is an ErrLink
+// when the project holds a symbolic link, and an ErrVolatile that names the first file whose parsing depends on the run: Jinja
+// with the time, the invocation or dbt's flags in a YAML file, within config(), or in a file with a macro that dbt calls as it
+// parses. It does not follow macros that a config() calls. Each file is read once.
+func Fingerprint(project fs.FS) (string, error) {
+	h := sha256.New()
+	err := walkFiles(project, func(name string) error {
+		digest, err := fingerprint(project, name)
 		if err != nil {
 			return err
 		}
-		if word := find(b); word != "" {
-			return fmt.Errorf("%w: %s uses %s", ErrVolatile, name, word)
-		}
+		_, _ = fmt.Fprintf(h, "%s\x00%x\n", name, digest)
 		return nil
 	})
+	if err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// fingerprint returns the digest of a file, or an ErrVolatile. One that dbt does not render as it parses, such as a seed, may be
+// larger than memory.
+func fingerprint(project fs.FS, name string) ([]byte, error) {
+	h := sha256.New()
+	if find := finder(name); find != nil {
+		b, err := fs.ReadFile(project, name)
+		if err != nil {
+			return nil, err
+		}
+		if word := find(b); word != "" {
+			return nil, fmt.Errorf("%w: %s uses %s", ErrVolatile, name, word)
+		}
+		_, _ = h.Write(b)
+		return h.Sum(nil), nil
+	}
+	in, err := project.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = in.Close() }()
+	_, err = io.Copy(h, in)
+	return h.Sum(nil), err
 }
 
 // finder returns what finds volatile Jinja in a file, nil for one that dbt does not render as it parses.

@@ -129,9 +129,6 @@ func (r *Runner) parseKey(p project) (key, why string) {
 	if missing, err := dbt.MissingPackages(source); err != nil || missing {
 		return "", ""
 	}
-	if err := dbt.Volatile(source); err != nil {
-		return "", err.Error()
-	}
 	files, err := dbt.Fingerprint(source)
 	if err != nil {
 		return "", err.Error()
