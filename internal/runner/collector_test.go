@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -104,6 +106,28 @@ func script(parts ...any) []step {
 
 // cut is a build of eight models of which five are made and the sixth is at work.
 func cut() []step { return script(version(), made(1, 5, 8), started(model(6), 8), step{Signal: true}) }
+
+// The collector is asked about earlier pods, and often not at once there; the source in a ConfigMap is the same whatever it says.
+func TestSourceIsFetchedWhileTheCollectorIsAsked(t *testing.T) {
+	const most = 100
+	c := collectortest.New(t)
+	p := attemptOf(t, c, "pod-a")
+	p.after = hurried()
+	fetched := filepath.Join(p.paths.Workspace, "project", "dbt_project.yml")
+	c.Fail(func(n int, _ *http.Request) collectortest.Fault {
+		if _, err := os.Stat(fetched); err == nil {
+			return collectortest.None
+		}
+		if n < most {
+			return collectortest.Unavailable
+		}
+		t.Errorf("%s is not there after %d requests", fetched, n)
+		return collectortest.None
+	})
+	if code, report := p.run(); code != 0 {
+		t.Errorf("exit code %d, %+v; printed was:\n%s", code, report, p.screen)
+	}
+}
 
 func entries(all ...journal.Entry) []byte {
 	var out []byte

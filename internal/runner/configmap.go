@@ -121,7 +121,7 @@ func unpack(r io.Reader, to string) (contents, error) {
 		return nil, err
 	}
 	defer func() { _ = root.Close() }()
-	u := unpacker{root: root, files: contents{}, room: maxArchiveBytes}
+	u := unpacker{root: root, files: contents{}, room: maxArchiveBytes, buffer: make([]byte, 32<<10)}
 	for in := tar.NewReader(zip); ; {
 		h, err := in.Next()
 		if errors.Is(err, io.EOF) {
@@ -155,6 +155,8 @@ type unpacker struct {
 	files contents
 	room  int64
 	seen  int
+	// buffer is what the files go through.
+	buffer []byte
 }
 
 func (u *unpacker) entry(h *tar.Header, in io.Reader) error {
@@ -188,7 +190,7 @@ func (u *unpacker) file(name string, in io.Reader) error {
 	defer func() { _ = f.Close() }()
 	h := sha256.New()
 	body := &remember{Reader: io.LimitReader(in, u.room+1)}
-	n, err := io.Copy(io.MultiWriter(f, h), body)
+	n, err := io.CopyBuffer(io.MultiWriter(f, h), body, u.buffer)
 	switch {
 	case body.err != nil:
 		return notTar(body.err)

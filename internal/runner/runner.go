@@ -69,6 +69,8 @@ type Runner struct {
 	// asks for it.
 	from   *journal.State
 	noFrom string
+	// mounted brings the source out of a ConfigMap, once.
+	mounted func() (project, error)
 	// unkept is the artifact that the run_results.json of the last command is to be kept as, empty for none.
 	unkept string
 	// parseToKeep names the cache that what dbt parses is to be kept as, empty for none.
@@ -113,6 +115,8 @@ func (r *Runner) Run(ctx context.Context) int {
 	defer release()
 	r.connect()
 	r.listen()
+	fetched := r.fetchAhead()
+	defer fetched()
 	err := r.ask(ctx)
 	if err == nil {
 		r.recall(ctx)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
@@ -37,6 +38,21 @@ func unavailable(format string, args ...any) error {
 	return &sourceError{err: fmt.Errorf(format, args...), passing: true}
 }
 
+// fetchAhead begins to bring a source that is the same whatever earlier pods of the run had, while the collector is asked about
+// them. The returned function waits for its end.
+func (r *Runner) fetchAhead() (wait func()) {
+	src := r.plan.Source.ConfigMap
+	if src == nil {
+		return func() {}
+	}
+	r.mounted = sync.OnceValues(func() (project, error) {
+		return fetchConfigMap(r.paths.ConfigMap, r.folders.project(), src.Name)
+	})
+	var begun sync.WaitGroup
+	begun.Go(func() { _, _ = r.mounted() }) // fetch gets what it returns
+	return begun.Wait
+}
+
 // fetch brings the project into the workspace, or finds what `prepare` brought.
 func (r *Runner) fetch(ctx context.Context) (project, error) {
 	src := r.plan.Source
@@ -46,7 +62,7 @@ func (r *Runner) fetch(ctx context.Context) (project, error) {
 	case src.Git != nil:
 		return r.fetchPinned(ctx, *src.Git)
 	case src.ConfigMap != nil:
-		return fetchConfigMap(r.paths.ConfigMap, r.folders.project(), src.ConfigMap.Name)
+		return r.mounted()
 	case src.Image != nil:
 		return project{Dir: src.Image.Path}, nil
 	}
