@@ -1,6 +1,6 @@
 # What an own cluster needs of the machine: root, Debian packages, an address range, kernel settings given back later.
 
-PACKAGES=(debootstrap containernetworking-plugins nftables conntrack iptables iproute2 runc postgresql openssl ca-certificates gcc libc6-dev libpam0g-dev)
+PACKAGES=(debootstrap containernetworking-plugins nftables conntrack iptables iproute2 e2fsprogs runc postgresql openssl ca-certificates gcc libc6-dev libpam0g-dev)
 
 # host_check says no early, with the remedy, where an own cluster cannot be had.
 host_check() {
