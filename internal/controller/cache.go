@@ -37,11 +37,13 @@ func CacheOptions(scope Scope) cache.Options {
 		jobs.Field = fields.OneTermNotEqualSelector("status.successful", "1")
 		pods.Field = fields.OneTermNotEqualSelector("status.phase", string(corev1.PodSucceeded))
 	}
+	run := slimRun(scope.Keeps)
 	opts := cache.Options{
+		NewInformer:                 newInformer(run),
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ReaderFailOnMissingInformer: true,
 		ByObject: map[client.Object]cache.ByObject{
-			&v1alpha1.DbtRun{}:      {Label: shard, Transform: slimRun(scope.Keeps)},
+			&v1alpha1.DbtRun{}:      {Label: shard, Transform: run},
 			&v1alpha1.DbtProject{}:  {},
 			&v1alpha1.DbtSchedule{}: {Label: shard, Transform: slimSchedule},
 			&batchv1.Job{}:          jobs,

@@ -137,6 +137,14 @@ func TestWhatIsDroppedIsNeverWritten(t *testing.T) {
 			if in.Run.Status.Lineage == nil || in.Run.Status.Lineage.Graph != nil || len(asJSON(t, in.Run)) > size*3/4 {
 				t.Fatalf("the run is not slim: %s", asJSON(t, in.Run))
 			}
+			// The first list does so, and then the informer.
+			twice := in.Run.DeepCopy()
+			if _, err := slimRun(keeps)(twice); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(in.Run, twice); diff != "" {
+				t.Errorf("made slim twice (-once +twice):\n%s", diff)
+			}
 			after := in.Run.DeepCopy()
 			after.Status = runstatus.Compute(in)
 			if diff := cmp.Diff(in.Run.Status, after.Status); diff != "" {
