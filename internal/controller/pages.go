@@ -17,8 +17,8 @@ const pageSize = 500
 
 // newInformer returns an informer that lists DbtRuns page by page.
 //
-// client-go would ask for them as a watch's first events (WatchList), each of which it looks through five times; a list is looked
-// through twice. As a whole it would be in memory as it came, four times what is kept of it.
+// client-go would ask for them as a watch's first events (WatchList), which it decodes in one and a half times the time. As one list
+// they would be in memory as they came, four times what is kept of them. docs/performance.md has the figures.
 func newInformer(slim toolscache.TransformFunc) func(toolscache.ListerWatcher, runtime.Object, time.Duration, toolscache.Indexers) toolscache.SharedIndexInformer {
 	return func(lw toolscache.ListerWatcher, of runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
 		if whole, ok := lw.(*toolscache.ListWatch); ok && isRun(of) {
