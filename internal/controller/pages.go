@@ -21,16 +21,12 @@ const pageSize = 500
 // they would be in memory as they came, four times what is kept of them. docs/performance.md has the figures.
 func newInformer(slim toolscache.TransformFunc) func(toolscache.ListerWatcher, runtime.Object, time.Duration, toolscache.Indexers) toolscache.SharedIndexInformer {
 	return func(lw toolscache.ListerWatcher, of runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
-		if whole, ok := lw.(*toolscache.ListWatch); ok && isRun(of) {
+		whole, ok := lw.(*toolscache.ListWatch)
+		if _, runs := of.(*v1alpha1.DbtRun); runs && ok {
 			lw = pages{whole, slim}
 		}
 		return toolscache.NewSharedIndexInformer(lw, of, resync, indexers)
 	}
-}
-
-func isRun(object runtime.Object) bool {
-	_, ok := object.(*v1alpha1.DbtRun)
-	return ok
 }
 
 // pages lists DbtRuns page by page, and makes those of a page slim before it asks for the next.

@@ -115,8 +115,8 @@ func (r *Runner) Run(ctx context.Context) int {
 	defer release()
 	r.connect()
 	r.listen()
-	fetched := r.fetchAhead()
-	defer fetched()
+	wait := r.fetchAhead()
+	defer wait()
 	err := r.ask(ctx)
 	if err == nil {
 		r.recall(ctx)

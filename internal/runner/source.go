@@ -48,9 +48,9 @@ func (r *Runner) fetchAhead() (wait func()) {
 	r.mounted = sync.OnceValues(func() (project, error) {
 		return fetchConfigMap(r.paths.ConfigMap, r.folders.project(), src.Name)
 	})
-	var begun sync.WaitGroup
-	begun.Go(func() { _, _ = r.mounted() }) // fetch gets what it returns
-	return begun.Wait
+	wait = func() { _, _ = r.mounted() } // fetch gets what it returns
+	go wait()
+	return wait
 }
 
 // fetch brings the project into the workspace, or finds what `prepare` brought.
