@@ -8,7 +8,8 @@ import (
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 )
 
-// projectGrace is how long a run waits for its DbtProject: tools that apply both do not always apply the project first.
+// projectGrace is how long a run waits for its DbtProject: tools that apply both do not always apply the project first, and some
+// replace a project by deleting it and creating it again.
 const projectGrace = 30 * time.Second
 
 // queueCheck is when a queued run looks again though nothing woke it.
@@ -34,7 +35,7 @@ func cannotBeCarriedOut(in Input) (Decision, bool) {
 
 func projectMissing(in Input) Decision {
 	name := in.Run.Spec.ProjectRef.Name
-	left := in.Run.CreationTimestamp.Add(projectGrace).Sub(in.Now)
+	left := in.Since.Add(projectGrace).Sub(in.Now)
 	if left > 0 {
 		d := unknown(v1alpha1.ReasonPending, "Waits for DbtProject "+name+", which does not exist in this namespace yet.")
 		d.Again = left
@@ -59,7 +60,8 @@ func mayNotBegin(in Input) (Decision, bool) {
 		d = failed(v1alpha1.ReasonRejected, "Rejected: run "+text.Names(append(append([]string{}, active...), ahead...))+
 			" of the same concurrency group is active, and the policy is Reject.")
 	case v1alpha1.ConcurrencyReplace:
-		if len(active) == 0 {
+		if len(active) == 0 || in.State.Missing != "" {
+			// What it cannot begin without will not be there when those have stopped: it fails, and they go on.
 			return Decision{}, false
 		}
 		d = unknown(v1alpha1.ReasonQueued, "Waits until run "+text.Names(active)+", which it replaces, has stopped.")
@@ -79,7 +81,7 @@ func mayNotBegin(in Input) (Decision, bool) {
 const stateCheck = 5 * time.Second
 
 // needsState holds a run back until the manifest that is its state is there, and fails one that cannot do without a state
-// that there is not. It is asked last: what a run finds that has to wait its turn is what is there when its turn comes.
+// that there is not. It is asked last: a run that has to wait for others to end may find a state when its turn comes.
 func needsState(in Input) (Decision, bool) {
 	switch {
 	case in.Job != nil:
@@ -106,9 +108,9 @@ func begin(in Input) (Decision, bool) {
 }
 
 // Refused returns what becomes of a run whose Job the API server refused: it is tried again until startTimeoutSeconds
-// after the run's creation.
+// after it was refused first.
 func Refused(in Input) Decision {
-	left := in.Run.CreationTimestamp.Add(in.Resolved.StartTimeout).Sub(in.Now)
+	left := in.Since.Add(in.Resolved.StartTimeout).Sub(in.Now)
 	if left <= 0 {
 		return failed(v1alpha1.ReasonStartTimeout, text.Sentence("The Job could not be created within startTimeoutSeconds: "+in.Refused))
 	}

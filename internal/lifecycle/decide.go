@@ -39,6 +39,8 @@ type Input struct {
 	Invalid error
 	// Refused is why the API server last refused the Job, empty when it did not.
 	Refused string
+	// Since is when the project was first found missing, or the Job first refused.
+	Since time.Time
 
 	// Job is the run's own Job, by controller UID; nil when there is none.
 	Job *batchv1.Job

@@ -174,8 +174,8 @@ func TestDecide(t *testing.T) {
 		"job being deleted": {"its end is waited for", at(begun()).job(job().Deleted(now)).pods(pod("a").Runs(ago(secs))), lifecycle.Wait, unknown, "Running", "Running", "is being deleted by someone else", 0, false},
 
 		// Cannot be carried out.
-		"project missing":        {"tools do not always apply it first", at(run().Created(ago(10 * secs))).with(func(in *lifecycle.Input) { in.ProjectMissing, in.Resolved = true, nil }), lifecycle.Wait, unknown, "Pending", "Pending", "Waits for DbtProject shop", 20 * secs, false},
-		"project never came":     {"30 s are over", at(run().Created(ago(30 * secs))).with(func(in *lifecycle.Input) { in.ProjectMissing, in.Resolved = true, nil }), lifecycle.Wait, no, "ProjectNotFound", "Failed", "There is no DbtProject shop", 0, false},
+		"project missing":        {"tools do not always apply it first", at(run()).with(func(in *lifecycle.Input) { in.ProjectMissing, in.Resolved, in.Since = true, nil, ago(10*secs) }), lifecycle.Wait, unknown, "Pending", "Pending", "Waits for DbtProject shop", 20 * secs, false},
+		"project never came":     {"30 s are over", at(run()).with(func(in *lifecycle.Input) { in.ProjectMissing, in.Resolved, in.Since = true, nil, ago(30*secs) }), lifecycle.Wait, no, "ProjectNotFound", "Failed", "There is no DbtProject shop", 0, false},
 		"project deleted":        {"a run that has begun does not need it", at(begun()).job(job()).pods(pod("a").Runs(ago(secs))).with(func(in *lifecycle.Input) { in.ProjectMissing, in.Resolved = true, nil }), lifecycle.Wait, unknown, "Running", "Running", "dbt is running in pod a.", 0, false},
 		"invalid":                {"the field is named", at(run()).with(func(in *lifecycle.Input) { in.Invalid = errors.New("spec.commands[0]: is empty") }), lifecycle.Wait, no, "InvalidSpec", "Failed", "The run cannot be carried out: spec.commands[0]: is empty.", 0, false},
 		"invalid since it began": {"a project's edit does not touch it", at(begun()).job(job()).pods(pod("a").Runs(ago(secs))).with(func(in *lifecycle.Input) { in.Invalid = errors.New("x") }), lifecycle.Wait, unknown, "Running", "Running", "", 0, false},
@@ -190,6 +190,7 @@ func TestDecide(t *testing.T) {
 		"replace waits":         {"until the other's pods are gone", at(run()).group("Replace", lifecycle.Group{Active: []string{"a"}}), lifecycle.Wait, unknown, "Queued", "Queued", "Waits until run a, which it replaces", 30 * secs, false},
 		"no state":              {"a command cannot do without", at(run()).with(func(in *lifecycle.Input) { in.State.Missing = "spec.commands[0] has --defer, and there is no state" }), lifecycle.Wait, no, "StateNotFound", "Failed", "The run cannot be carried out: spec.commands[0] has --defer, and there is no state.", 0, false},
 		"no state, queued":      {"it may be there when its turn comes", at(run()).group("Queue", lifecycle.Group{Active: []string{"a"}}).with(func(in *lifecycle.Input) { in.State.Missing = "x" }), lifecycle.Wait, unknown, "Queued", "Queued", "", 30 * secs, false},
+		"no state, replace":     {"it stops nobody for nothing", at(run()).group("Replace", lifecycle.Group{Active: []string{"a"}}).with(func(in *lifecycle.Input) { in.State.Missing = "x" }), lifecycle.Wait, no, "StateNotFound", "Failed", "", 0, false},
 		"no state, begun":       {"what it began with it goes on with", at(begun()).job(job()).pods(pod("a").Runs(now)).with(func(in *lifecycle.Input) { in.State.Missing = "x" }), lifecycle.Wait, unknown, "Running", "Running", "", 0, false},
 		"state on its way":      {"an older one is not taken", at(run()).with(func(in *lifecycle.Input) { in.State = lifecycle.State{WaitFor: "a", Wait: 2 * time.Minute} }), lifecycle.Wait, unknown, "Pending", "Pending", "Waits for the manifest of run a", 5 * secs, false},
 		"state is late":         {"looked at again when it is not waited for any more", at(run()).with(func(in *lifecycle.Input) { in.State = lifecycle.State{WaitFor: "a", Wait: 2 * secs} }), lifecycle.Wait, unknown, "Pending", "Pending", "", 2 * secs, false},
@@ -198,6 +199,8 @@ func TestDecide(t *testing.T) {
 
 		// Progress.
 		"suspended":      {"a queue holds the Job", at(begun()).job(job().Suspended()), lifecycle.Wait, unknown, "Suspended", "Queued", "", 0, false},
+		"let go":         {"an hour in a queue is not an hour of starting", at(begun()).job(job().Created(ago(time.Hour)).Has(batchv1.JobSuspended, "JobSuspended", "")), lifecycle.Wait, unknown, "Starting", "Pending", "about to start", 10 * secs, false},
+		"let go again":   {"nor is one after a pod that was preempted", at(begun()).job(job().Created(ago(2 * time.Hour)).Started(ago(4 * secs))).pods(pod("a").Exits(137, "Error", ago(time.Hour))), lifecycle.Wait, unknown, "Retrying", "Running", "", 6 * secs, false},
 		"running":        {"the usual", at(begun()).job(job()).pods(pod("a").Runs(ago(secs))), lifecycle.Wait, unknown, "Running", "Running", "dbt is running in pod a.", 0, false},
 		"running again":  {"after a loss", at(begun()).job(job()).pods(pod("a").Exits(137, "OOMKilled", ago(secs)), pod("b").Runs(now)), lifecycle.Wait, unknown, "Running", "Running", "running again in pod b, after 1 lost pod.", 0, false},
 		"no pod yet":     {"the Job controller is asked for patience", at(begun()).job(job().Started(ago(4 * secs))), lifecycle.Wait, unknown, "Starting", "Pending", "about to start", 6 * secs, false},
@@ -247,7 +250,7 @@ func TestRefused(t *testing.T) {
 		"in the end": {"the wait is bounded", 15 * time.Minute, v1alpha1.ReasonStartTimeout, 0, "could not be created within startTimeoutSeconds: exceeded quota."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := lifecycle.Refused(at(run().Created(ago(c.age))).with(func(in *lifecycle.Input) { in.Refused = "exceeded quota" }).Input)
+			got := lifecycle.Refused(at(run()).with(func(in *lifecycle.Input) { in.Refused, in.Since = "exceeded quota", ago(c.age) }).Input)
 			if got.Truth.Reason != c.reason || got.Again != c.again || !strings.Contains(got.Truth.Message, c.message) {
 				t.Errorf("%s: got %+v", c.why, got)
 			}

@@ -6,14 +6,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dbt-operator/dbt-operator/internal/attempt"
-	"github.com/dbt-operator/dbt-operator/internal/runjob"
-	"github.com/dbt-operator/dbt-operator/internal/text"
-
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/attempt"
 	"github.com/dbt-operator/dbt-operator/internal/journal"
+	"github.com/dbt-operator/dbt-operator/internal/runjob"
+	"github.com/dbt-operator/dbt-operator/internal/text"
 )
 
 const (
@@ -90,22 +90,39 @@ func neverStarted(p problem, limit time.Duration) Decision {
 	return failed(v1alpha1.ReasonStartTimeout, fmt.Sprintf("Not started within startTimeoutSeconds of %d. %s", int64(limit.Seconds()), what))
 }
 
-// waitingSince returns the time from which the start timeout counts: the pod's creation, else the end of the last pod,
-// else the Job's start.
+// waitingSince returns the time from which the start timeout counts: the pod's creation, else the end of the last pod or the
+// Job's start, whichever was later. A Job that a queue has just let go starts when the Job controller says so; until then it
+// has waited for nothing but its queue.
 func waitingSince(in Input, pod *corev1.Pod) time.Time {
-	switch {
-	case pod != nil:
+	if pod != nil {
 		return pod.CreationTimestamp.Time
-	case newestEnded(in.Pods) != nil:
-		if t := attempt.Terminated(newestEnded(in.Pods)); t != nil && !t.FinishedAt.IsZero() {
-			return t.FinishedAt.Time
-		}
-		return newestEnded(in.Pods).CreationTimestamp.Time
-	case in.Job.Status.StartTime != nil:
-		return in.Job.Status.StartTime.Time
-	default:
-		return in.Job.CreationTimestamp.Time
 	}
+	if suspended(in.Job) {
+		return in.Now
+	}
+	since := in.Job.CreationTimestamp.Time
+	if t := in.Job.Status.StartTime; t != nil {
+		since = t.Time
+	}
+	if last := newestEnded(in.Pods); last != nil && endOf(last).After(since) {
+		return endOf(last)
+	}
+	return since
+}
+
+// suspended reports whether the Job controller has a Job suspended, which it does a moment longer than the Job's spec says.
+func suspended(job *batchv1.Job) bool {
+	return slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
+		return c.Type == batchv1.JobSuspended && c.Status == corev1.ConditionTrue
+	})
+}
+
+// endOf returns when a pod that has ended did, or when it was made if it does not say.
+func endOf(pod *corev1.Pod) time.Time {
+	if t := attempt.Terminated(pod); t != nil && !t.FinishedAt.IsZero() {
+		return t.FinishedAt.Time
+	}
+	return pod.CreationTimestamp.Time
 }
 
 func startTimeout(in Input) time.Duration {

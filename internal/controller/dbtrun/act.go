@@ -94,7 +94,7 @@ func (r *Reconciler) createJob(ctx context.Context, seen *observed, d lifecycle.
 		}
 		d = lifecycle.Decide(seen.Input)
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
-		seen.Refused = err.Error()
+		seen.Refused, seen.Since = err.Error(), r.obstacles.since(key, jobIsRefused, seen.Now)
 		r.groups.release(seen.group, seen.Run.UID)
 		return lifecycle.Refused(seen.Input), nil
 	default:

@@ -56,6 +56,7 @@ type Reconciler struct {
 	// notesPace bounds how often Kubernetes' events are read.
 	notesPace *rate.Limiter
 	behind    controller.Behind
+	obstacles obstacles
 	wake      chan event.GenericEvent
 }
 
@@ -106,6 +107,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		r.forget(req.NamespacedName)
 		r.behind.Forget(req.NamespacedName)
 		r.pace.Forget(req.NamespacedName)
+		r.obstacles.passed(req.NamespacedName)
 		return ctrl.Result{}, nil
 	} else if err != nil {
 		return ctrl.Result{}, fmt.Errorf("reading DbtRun %s: %w", req, err)
@@ -128,6 +130,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	decision, err = r.act(ctx, seen, decision)
 	if err != nil {
 		return ctrl.Result{}, err
+	}
+	if decision.Truth.Reason != v1alpha1.ReasonPending {
+		r.obstacles.passed(req.NamespacedName)
 	}
 	return r.record(ctx, seen, decision)
 }

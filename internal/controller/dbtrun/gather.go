@@ -69,7 +69,7 @@ func (r *Reconciler) gatherProject(ctx context.Context, seen *observed) error {
 		project = &v1alpha1.DbtProject{}
 		err := r.client.Get(ctx, types.NamespacedName{Namespace: run.Namespace, Name: ref.Name}, project)
 		if apierrors.IsNotFound(err) {
-			seen.ProjectMissing = true
+			seen.ProjectMissing, seen.Since = true, r.obstacles.since(client.ObjectKeyFromObject(run), projectIsMissing, seen.Now)
 			return nil
 		}
 		if err != nil {

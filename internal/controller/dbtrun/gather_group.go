@@ -34,7 +34,8 @@ func (r *Reconciler) gatherGroup(ctx context.Context, seen *observed) error {
 	for _, p := range peers {
 		switch {
 		case p.UID == run.UID:
-		case p.replaces(run):
+		case p.replaces(run) && (seen.Job == nil || p.Status.Phase == v1alpha1.PhaseQueued):
+			// One that is not recorded as waiting for this run may yet turn out to be none that can be carried out.
 			seen.Group.ReplacedBy = p.Name
 		case older(p.DbtRun, run):
 			seen.Group.Ahead = append(seen.Group.Ahead, p.Name)

@@ -2,12 +2,14 @@ package dbtrun
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
@@ -15,8 +17,10 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/conditions"
 	"github.com/dbt-operator/dbt-operator/internal/controller"
 	"github.com/dbt-operator/dbt-operator/internal/metrics"
 	"github.com/dbt-operator/dbt-operator/internal/runjob"
@@ -135,6 +139,96 @@ func TestTimesOfAMissingProject(t *testing.T) {
 	}
 	if got, _ = b.pass("r"); got.Status.Phase != v1alpha1.PhaseFailed || b.jobs() != 0 {
 		t.Errorf("a run that was over began: %s", got.Status.Phase)
+	}
+}
+
+// Some tools replace a project by deleting it and creating it again: a run that has waited its turn for an hour has not waited
+// for its project for an hour.
+func TestProjectThatIsReplaced(t *testing.T) {
+	project := func() client.Object { return testutil.MakeDbtProject("shop").Namespace("ns").Obj() }
+	b := newBench(t, project(), makeRun("first").Project("shop").Obj(), makeRun("r").Project("shop").Created(start.Add(time.Second)).Obj())
+	b.pass("first")
+	for range 2 {
+		b.clock.SetTime(b.clock.Now().Add(time.Hour))
+		if got, _ := b.pass("r"); got.Status.Phase != v1alpha1.PhaseQueued {
+			t.Fatalf("phase %s behind another", got.Status.Phase)
+		}
+		b.must(b.client.Delete(t.Context(), project()))
+		if got, result := b.pass("r"); got.Status.Phase != v1alpha1.PhasePending || result.RequeueAfter != 30*time.Second {
+			t.Fatalf("phase %s without its project: %q, again in %s", got.Status.Phase, got.Status.Message, result.RequeueAfter)
+		}
+		b.must(b.client.Create(t.Context(), project()))
+	}
+}
+
+// The time in which a Job may be refused begins with the first refusal, not with the wait for others before it.
+func TestTimeOfARefusedJob(t *testing.T) {
+	b := newBench(t, makeRun("r").Inline(testutil.MakeDbtProject("x").Obj()).Created(start.Add(-time.Hour)).Obj())
+	inner, ok := b.client.(client.WithWatch)
+	if !ok {
+		t.Fatalf("got %T", b.client)
+	}
+	b.r.client = interceptor.NewClient(inner, interceptor.Funcs{Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error {
+		return apierrors.NewForbidden(batchv1.Resource("jobs"), "r", errors.New("exceeded quota"))
+	}})
+	if got, result := b.pass("r"); got.Status.Phase != v1alpha1.PhasePending || result.RequeueAfter != 10*time.Second {
+		t.Errorf("phase %s when it is refused first: %q, again in %s", got.Status.Phase, got.Status.Message, result.RequeueAfter)
+	}
+	b.clock.SetTime(start.Add(15*time.Minute - time.Second))
+	if got, result := b.pass("r"); got.Status.Phase != v1alpha1.PhasePending || result.RequeueAfter != time.Second {
+		t.Errorf("phase %s near the end: %q, again in %s", got.Status.Phase, got.Status.Message, result.RequeueAfter)
+	}
+	b.clock.SetTime(start.Add(15 * time.Minute))
+	if got, _ := b.pass("r"); got.Status.Phase != v1alpha1.PhaseFailed {
+		t.Errorf("phase %s after startTimeoutSeconds: %q", got.Status.Phase, got.Status.Message)
+	}
+}
+
+// A run that is to replace another and turns out not to be one that can be carried out stops nobody.
+func TestReplacerThatFails(t *testing.T) {
+	project := shop().Concurrency(v1alpha1.ConcurrencyReplace, "").Obj()
+	for name, c := range map[string]struct {
+		replacer *testutil.RunWrapper
+		reason   string
+	}{
+		"not valid": {makeRun("b").Project("shop").Command("dbt nothing"), v1alpha1.ReasonInvalidSpec},
+		"no state":  {makeRun("b").Project("shop").State("").Command("dbt build -s state:modified+"), v1alpha1.ReasonStateNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := with(t, project.DeepCopy(), makeRun("a").Project("shop").Obj())
+			b.pass("a")
+			b.must(b.client.Create(t.Context(), c.replacer.Created(start.Add(time.Second)).Obj()))
+			// Whichever is looked at first.
+			for _, name := range []string{"a", "b", "a"} {
+				got, _ := b.pass(name)
+				if _, is := conditions.Succeeded(got.Status.Conditions); name == "b" && is != c.reason || name == "a" && is != v1alpha1.ReasonStarting {
+					t.Errorf("%s is %s: %q", name, is, got.Status.Message)
+				}
+			}
+		})
+	}
+}
+
+// The one that is replaced learns of it when its replacer is recorded as waiting.
+func TestReplacer(t *testing.T) {
+	b := newBench(t, shop().Concurrency(v1alpha1.ConcurrencyReplace, "").Obj(), makeRun("a").Project("shop").Obj())
+	b.pass("a")
+	b.must(b.client.Create(t.Context(), makeRun("b").Project("shop").Created(start.Add(time.Second)).Obj()))
+	b.pass("b")
+	for len(b.r.wake) > 0 {
+		<-b.r.wake
+	}
+	b.pass("b")
+	select {
+	case woken := <-b.r.wake:
+		if woken.Object.GetName() != "a" {
+			t.Errorf("%s is woken", woken.Object.GetName())
+		}
+	default:
+		t.Error("nobody is woken by a replacer that is recorded as waiting")
+	}
+	if got, _ := b.pass("a"); !strings.Contains(got.Status.Message, "Replaced by run b") {
+		t.Errorf("a is %s: %q", got.Status.Phase, got.Status.Message)
 	}
 }
 
