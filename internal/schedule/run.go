@@ -12,8 +12,9 @@ import (
 	"github.com/dbt-operator/dbt-operator/internal/admission"
 )
 
-// Run returns a run of the schedule, requested by the schedule's author. Of the schedule's own labels and annotations it has none but its shard: a tool that tracks what it
-// applied by them would take the run for something it did not apply, and delete it.
+// Run returns a run of the schedule, requested by the schedule's author. Of the schedule's own labels and annotations it has
+// none but its shard: a tool that tracks what it applied by them would take the run for something it did not apply, and
+// delete it.
 func Run(s *v1alpha1.DbtSchedule, name string, why v1alpha1.TriggerType, tick time.Time) *v1alpha1.DbtRun {
 	run := &v1alpha1.DbtRun{
 		ObjectMeta: metav1.ObjectMeta{
@@ -41,6 +42,13 @@ func Run(s *v1alpha1.DbtSchedule, name string, why v1alpha1.TriggerType, tick ti
 		run.Spec.Trigger.ScheduledTime = &at
 	}
 	return run
+}
+
+// Owns reports whether a schedule made a run. Anybody who may create a run can write that the schedule controls it; that the
+// schedule triggered it, the API server takes from the operator alone.
+func Owns(s *v1alpha1.DbtSchedule, run *v1alpha1.DbtRun) bool {
+	t := run.Spec.Trigger
+	return metav1.IsControlledBy(run, s) && t != nil && t.ScheduleRef != nil && t.ScheduleRef.Name == s.Name
 }
 
 // without returns a copy of labels or annotations without those by which Argo CD and kubectl know what they applied.

@@ -157,7 +157,7 @@ func (r *Reconciler) adopt(ctx context.Context, seen *observed, run *v1alpha1.Db
 	if err := r.direct.Get(ctx, client.ObjectKeyFromObject(run), there); err != nil {
 		return fmt.Errorf("reading DbtRun %s, which exists: %w", client.ObjectKeyFromObject(run), err)
 	}
-	if !metav1.IsControlledBy(there, seen.schedule) {
+	if !schedule.Owns(seen.schedule, there) {
 		done.taken = append(done.taken, run.Name)
 		return errTaken
 	}

@@ -77,7 +77,7 @@ func (r *Reconciler) gatherRuns(ctx context.Context, seen *observed) error {
 	known := map[string]bool{}
 	for i := range list.Items {
 		run := &list.Items[i]
-		if metav1.IsControlledBy(run, s) {
+		if schedule.Owns(s, run) {
 			known[run.Name] = true
 			seen.add(run)
 		}
@@ -90,7 +90,7 @@ func (r *Reconciler) gatherRuns(ctx context.Context, seen *observed) error {
 		run := &v1alpha1.DbtRun{}
 		err := r.direct.Get(ctx, types.NamespacedName{Namespace: s.Namespace, Name: name}, run)
 		switch {
-		case err == nil && metav1.IsControlledBy(run, s):
+		case err == nil && schedule.Owns(s, run):
 			seen.add(run)
 		case err != nil && !apierrors.IsNotFound(err):
 			return fmt.Errorf("reading DbtRun %s of DbtSchedule %s: %w", name, seen.key(), err)
@@ -212,7 +212,7 @@ func (r *Reconciler) gatherTaken(ctx context.Context, seen *observed) error {
 	case err != nil:
 		return fmt.Errorf("reading DbtRun %s: %w", name, err)
 	}
-	if !metav1.IsControlledBy(run, seen.schedule) {
+	if !schedule.Owns(seen.schedule, run) {
 		seen.taken = name
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
@@ -334,9 +335,25 @@ func TestChainsThatCannotRun(t *testing.T) {
 	b.has("nothing runs", "")
 }
 
+// forged is a run of somebody who wrote that the schedule controls it.
+func forged(name string) *testutil.RunWrapper {
+	run := testutil.MakeDbtRun(name).Namespace("ns").UID("uid-" + name).Project("shop")
+	run.Spec.Trigger = &v1alpha1.Trigger{Type: v1alpha1.TriggerManual}
+	run.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(hourly().Obj(), v1alpha1.GroupVersion.WithKind("DbtSchedule"))}
+	return run
+}
+
 // Somebody else's run has the name: said, counted, and the next tick goes on.
 func TestNameIsTaken(t *testing.T) {
-	taken := testutil.MakeDbtRun("s-29925000").Namespace("ns").Project("shop").Obj()
+	for why, taken := range map[string]*testutil.RunWrapper{
+		"plain":                      testutil.MakeDbtRun("s-29925000").Namespace("ns").Project("shop"),
+		"as if the schedule made it": forged("s-29925000"),
+	} {
+		t.Run(why, func(t *testing.T) { nameIsTaken(t, taken.Obj()) })
+	}
+}
+
+func nameIsTaken(t *testing.T, taken client.Object) {
 	b := newBench(t, shop(), hourly().Obj(), taken)
 	s := b.goTo(at(6, 0), "s")
 	b.is(s, "False NameTaken", "DbtRun s-29925000 exists and is not of this schedule")
@@ -354,6 +371,21 @@ func TestNameIsTaken(t *testing.T) {
 	b.is(b.goTo(at(7, 0), "s"), "True Ticking", "")
 	if b.made["s-29925060"] != 1 {
 		t.Errorf("made %v", b.made)
+	}
+}
+
+// A run that only says of itself that the schedule controls it holds no tick up and takes no place in the history.
+func TestForgedRuns(t *testing.T) {
+	b := newBench(t, shop(), hourly().Policy(v1alpha1.ScheduleForbid).History(1, 1).Obj(), forged("active").Obj(), forged("ended").Obj())
+	b.end("ended", v1alpha1.PhaseSucceeded)
+	b.is(b.goTo(at(6, 0), "s"), "True Ticking", "")
+	b.end("06:00", v1alpha1.PhaseSucceeded)
+	s := b.settle("s")
+	if b.made["s-29925000"] != 1 || s.Status.LastRun == nil || s.Status.LastRun.Name != "s-29925000" {
+		t.Errorf("made %v, the last run is %+v", b.made, s.Status.LastRun)
+	}
+	if got := len(b.list()); got != 3 {
+		t.Errorf("%d runs are there", got)
 	}
 }
 
