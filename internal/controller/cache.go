@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"time"
+
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -37,7 +39,7 @@ func CacheOptions(scope Scope) cache.Options {
 		jobs.Field = fields.OneTermNotEqualSelector("status.successful", "1")
 		pods.Field = fields.OneTermNotEqualSelector("status.phase", string(corev1.PodSucceeded))
 	}
-	run := slimRun(scope.Keeps)
+	run := slimRun(scope.Keeps, time.Now)
 	opts := cache.Options{
 		NewInformer:                 newInformer(run),
 		DefaultTransform:            cache.TransformStripManagedFields(),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -45,7 +46,7 @@ func (s *served) list(_ context.Context, options metav1.ListOptions) (runtime.Ob
 }
 
 func (s *served) pages() pages {
-	return pages{&toolscache.ListWatch{ListWithContextFunc: s.list}, slimRun(false)}
+	return pages{&toolscache.ListWatch{ListWithContextFunc: s.list}, slimRun(false, time.Now)}
 }
 
 func endedRuns(n int) []v1alpha1.DbtRun {

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"strings"
+	"time"
 	"unique"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -20,7 +21,7 @@ import (
 // slimRun drops what managers of fields manage and, of a run that is settled, what is for people alone: lineage, the end of
 // the log, failures and the like. The controllers write statuses as differences from the cache, so what is dropped
 // stays as it is. keeps says that there is a collector.
-func slimRun(keeps bool) toolscache.TransformFunc {
+func slimRun(keeps bool, now func() time.Time) toolscache.TransformFunc {
 	return func(object any) (any, error) {
 		run, ok := object.(*v1alpha1.DbtRun)
 		if !ok {
@@ -29,7 +30,7 @@ func slimRun(keeps bool) toolscache.TransformFunc {
 		run.Namespace, run.ManagedFields = unique.Make(run.Namespace).Value(), nil
 		delete(run.Annotations, corev1.LastAppliedConfigAnnotation)
 		s := &run.Status
-		if !conditions.Settled(s, keeps) {
+		if !conditions.Settled(s, keeps, now()) {
 			return object, nil
 		}
 		s.Progress, s.Results, s.Failures, s.Slowest, s.Commands, s.Log = nil, nil, nil, nil, nil, nil

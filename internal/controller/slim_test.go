@@ -131,7 +131,7 @@ func TestWhatIsDroppedIsNeverWritten(t *testing.T) {
 			}
 			in.Run.Status = runstatus.Compute(in)
 			size := len(asJSON(t, in.Run))
-			if _, err := slimRun(keeps)(in.Run); err != nil {
+			if _, err := slimRun(keeps, time.Now)(in.Run); err != nil {
 				t.Fatal(err)
 			}
 			if in.Run.Status.Lineage == nil || in.Run.Status.Lineage.Graph != nil || len(asJSON(t, in.Run)) > size*3/4 {
@@ -139,7 +139,7 @@ func TestWhatIsDroppedIsNeverWritten(t *testing.T) {
 			}
 			// The first list does so, and then the informer.
 			twice := in.Run.DeepCopy()
-			if _, err := slimRun(keeps)(twice); err != nil {
+			if _, err := slimRun(keeps, time.Now)(twice); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(in.Run, twice); diff != "" {
@@ -185,7 +185,7 @@ func TestManifestsOfGoodRunsAreCached(t *testing.T) {
 		"only parsed":      {good().Command("dbt parse"), nil},
 	} {
 		run := c.run.Obj()
-		if _, err := slimRun(true)(run); err != nil {
+		if _, err := slimRun(true, time.Now)(run); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(c.want, run.Status.Artifacts); diff != "" {
@@ -201,7 +201,7 @@ func TestRunsAtWorkAreWhole(t *testing.T) {
 	run := testutil.MakeDbtRun("r").Job("j", "1").Truth(v1alpha1.PhaseRunning, "Unknown", v1alpha1.ReasonRunning, "Runs.").Obj()
 	run.Status.Progress, run.Status.Attempts = &v1alpha1.Progress{Total: 2}, []v1alpha1.Attempt{{Pod: "a"}}
 	want := run.DeepCopy()
-	if _, err := slimRun(true)(run); err != nil {
+	if _, err := slimRun(true, time.Now)(run); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, run); diff != "" {

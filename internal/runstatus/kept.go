@@ -61,8 +61,14 @@ func tail(log string) string {
 }
 
 func setAvailable(s *v1alpha1.DbtRunStatus, in Input) {
-	if c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionResultsAvailable); c != nil && c.Status == metav1.ConditionTrue {
+	c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionResultsAvailable)
+	switch {
+	case c == nil:
+	case c.Status == metav1.ConditionTrue:
 		// Retention may have deleted them since. That they were there is recorded once, as the run's end is.
+		return
+	case c.Reason == v1alpha1.ReasonIncomplete && in.KeptErr != nil:
+		// What is known of them does not change by a store that cannot be read now.
 		return
 	}
 	status, reason, message := available(in)

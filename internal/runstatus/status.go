@@ -49,7 +49,7 @@ func Compute(in Input) v1alpha1.DbtRunStatus {
 		// A late cancel or a new time to live changes the generation alone: the end was recorded once and is final. What
 		// comes after it are the files that the run left, and the image where kubelet was slower than the run. Of a run that
 		// is settled the cache holds no more than is read: what it lacks must not be written.
-		if in.Keeps && !conditions.Settled(&in.Run.Status, in.Keeps) {
+		if in.Keeps && !conditions.Settled(&in.Run.Status, in.Keeps, in.Now) {
 			setRevision(&s, in.Pods)
 			setKept(&s, in)
 			bound(&s)

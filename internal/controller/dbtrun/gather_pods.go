@@ -103,7 +103,7 @@ func lacksPod(seen *observed) bool {
 	if !s.Phase.Finished() {
 		return true
 	}
-	return !conditions.Settled(s, seen.keeps) && (s.Revision == nil || s.Revision.Image == "")
+	return !conditions.Settled(s, seen.keeps, seen.Now) && (s.Revision == nil || s.Revision.Image == "")
 }
 
 // heardOf names the newest pods of the run that are recorded and that reported, mostly one and the same. While the run is

@@ -31,7 +31,7 @@ func (r *Reconciler) gatherResults(ctx context.Context, seen *observed) {
 		return
 	}
 	seen.keeps = true
-	if conditions.Settled(&seen.Run.Status, seen.keeps) {
+	if conditions.Settled(&seen.Run.Status, seen.keeps, seen.Now) {
 		return
 	}
 	kept, err := r.results.Kept(ctx, client.ObjectKeyFromObject(seen.Run), seen.Run.UID)
@@ -46,10 +46,8 @@ func (r *Reconciler) gatherResults(ctx context.Context, seen *observed) {
 const (
 	// progressEvery is how often the progress of a run is recorded at most.
 	progressEvery = 5 * time.Second
-	// resultsEvery is how often a run that is over is looked at until its results are there, though nothing woke it;
-	// resultsPatience is for how long.
-	resultsEvery    = 30 * time.Second
-	resultsPatience = 20 * time.Minute
+	// resultsEvery is how often a run that is over is looked at until its results are there, though nothing woke it.
+	resultsEvery = 30 * time.Second
 )
 
 // withoutProgress returns a status without what changes while a run is at work and nothing is decided by.
@@ -62,7 +60,7 @@ func withoutProgress(s v1alpha1.DbtRunStatus) v1alpha1.DbtRunStatus {
 // resultsAgain returns when to look again at a run that is over and whose results are not all there; 0 for never.
 func resultsAgain(run *v1alpha1.DbtRun, now time.Time) time.Duration {
 	end := run.Status.CompletionTime
-	if !run.Status.Phase.Finished() || end == nil || now.Sub(end.Time) > resultsPatience {
+	if !run.Status.Phase.Finished() || end == nil || now.Sub(end.Time) > conditions.ResultsPatience {
 		return 0
 	}
 	for _, c := range run.Status.Conditions {

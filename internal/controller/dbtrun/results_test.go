@@ -21,11 +21,14 @@ import (
 type collector struct {
 	kept *journal.Kept
 	err  error
+	// asked is how often.
+	asked int
 }
 
 func (c *collector) Endpoint() *plan.Collector { return &plan.Collector{URL: "https://collector"} }
 
 func (c *collector) Kept(context.Context, types.NamespacedName, types.UID) (*journal.Kept, error) {
+	c.asked++
 	return c.kept, c.err
 }
 
@@ -105,6 +108,29 @@ func TestCollectorThatCannotSay(t *testing.T) {
 	got, _ := b.pass("r")
 	if got.Status.Phase != v1alpha1.PhaseSucceeded || available(got) != v1alpha1.ReasonCollectorUnreachable {
 		t.Errorf("status is %s, results %s", got.Status.Phase, available(got))
+	}
+}
+
+// A run whose pod ended before it had sent everything is read again for as long as something may arrive, and then no more: not
+// at each start of the manager either. A store that cannot be read does not change what is known of it.
+func TestResultsThatNeverArrive(t *testing.T) {
+	b, c, pod := atWork(t)
+	c.kept = reported(pod, 8, journal.NodesFailed)
+	pod.Status = testutil.MakePod("p").Exits(10, "Error", start).Status
+	b.must(b.client.Status().Update(t.Context(), pod))
+	if got, _ := b.pass("r"); available(got) != v1alpha1.ReasonIncomplete {
+		t.Fatalf("results are %s: %s", available(got), got.Status.Message)
+	}
+	c.kept, c.err = nil, errors.New("the store is slow")
+	for _, step := range []struct {
+		after time.Duration
+		asks  bool
+	}{{20 * time.Minute, true}, {20*time.Minute + time.Second, false}} {
+		b.clock.SetTime(start.Add(step.after))
+		before := c.asked
+		if got, _ := b.pass("r"); available(got) != v1alpha1.ReasonIncomplete || (c.asked > before) != step.asks {
+			t.Errorf("after %s results are %s, asked %d times", step.after, available(got), c.asked-before)
+		}
 	}
 }
 
