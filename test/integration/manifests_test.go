@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -74,7 +75,7 @@ func TestPoliciesNameTheOperator(t *testing.T) {
 		for name, object := range objects {
 			variables, _, _ := unstructured.NestedSlice(object.Object, "spec", "variables")
 			for _, v := range variables {
-				if m, ok := v.(map[string]any); ok && m["name"] == "operator" {
+				if m, ok := v.(map[string]any); ok && m["name"] == "operators" {
 					out[name], _ = m["expression"].(string)
 				}
 			}
@@ -88,7 +89,7 @@ func TestPoliciesNameTheOperator(t *testing.T) {
 			t.Errorf("%s: %v", what, got)
 		}
 		for _, name := range want {
-			if got[name] != "'"+account+"'" {
+			if got[name] != "['"+account+"']" {
 				t.Errorf("%s: %s names %s, want %s", what, name, got[name], account)
 			}
 		}
@@ -114,6 +115,33 @@ func TestPoliciesNameTheOperator(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("another namespace", built(t, dir), "system:serviceaccount:data-platform:manager")
+}
+
+// The installations of examples/several-managers have nothing in common but what the first brings for all, and the policies
+// know the account of each.
+func TestSeveralManagers(t *testing.T) {
+	folder := filepath.Join("..", "..", "examples", "several-managers")
+	first, blue := built(t, filepath.Join(folder, "first")), built(t, filepath.Join(folder, "blue"))
+	for name, object := range blue {
+		if there := first[name]; there != nil && there.GetNamespace() == object.GetNamespace() {
+			t.Errorf("%s %s/%s is in both", object.GetKind(), object.GetNamespace(), object.GetName())
+		}
+	}
+	for _, name := range []string{"MutatingAdmissionPolicy/dbt-operator-stamp-runs", "ValidatingAdmissionPolicy/dbt-operator-runs"} {
+		variables, _, _ := unstructured.NestedSlice(first[name].Object, "spec", "variables")
+		for _, objects := range []map[string]*unstructured.Unstructured{first, blue} {
+			want := "'system:serviceaccount:" + objects["ServiceAccount/manager"].GetNamespace() + ":manager'"
+			if got := fmt.Sprint(variables[0]); !strings.Contains(got, want) {
+				t.Errorf("%s does not know %s: %s", name, want, got)
+			}
+		}
+	}
+	for role, objects := range map[string]map[string]*unstructured.Unstructured{"dbt-operator-manager": first, "dbt-operator-manager-blue": blue} {
+		subjects, _, _ := unstructured.NestedSlice(objects["ClusterRoleBinding/"+role].Object, "subjects")
+		if got, want := fmt.Sprint(subjects), objects["ServiceAccount/manager"].GetNamespace(); !strings.Contains(got, want) {
+			t.Errorf("%s is for %s, want the account of %s", role, got, want)
+		}
+	}
 }
 
 // Plain kubectl apply keeps the whole object in an annotation, which holds no more.

@@ -143,6 +143,38 @@ func TestPluginRunCreatesWhatApplyWould(t *testing.T) {
 	x.says("refused here", x.dbt(ada, "run", "shop", "--", "build", "--state", "x"), 1, "", "--state, which the operator sets")
 }
 
+// Where several managers divide the projects, what the plugin creates goes to the manager of its project.
+func TestPluginRunsAreOfTheShardOfTheirProject(t *testing.T) {
+	x := newTeam(t)
+	x.ok("project", x.admin.Create(t.Context(), testutil.MakeDbtProject("blue").Namespace(x.ns).Label(v1alpha1.LabelShard, "blue").Obj()))
+	x.ok("failed", x.admin.Create(t.Context(), testutil.MakeDbtRun("failed").Namespace(x.ns).Project("blue").Label(v1alpha1.LabelShard, "blue").Obj()))
+	x.status(testutil.MakeDbtRun("failed").Namespace(x.ns).Obj(), v1alpha1.PhaseFailed, "NodesFailed")
+	ada, blind := x.runner("plugin-shard-ada"), x.person("plugin-shard-blind")
+	rights := []right{{"create", "dbtoperator.dev", "dbtruns", ""}, {"get", "dbtoperator.dev", "dbtruns", ""}, {"use", "dbtoperator.dev", "dbtprojects", ""}}
+	for _, p := range []*person{ada, blind} {
+		x.grant(p.name, rights...)
+		x.may(p.name, true, rights...)
+	}
+	for name, c := range map[string]struct {
+		reason string
+		who    *person
+		args   []string
+		want   string
+	}{
+		"run":        {"of the project's", ada, []string{"run", "blue"}, "blue"},
+		"retry":      {"of the other run's", blind, []string{"retry", "failed"}, "blue"},
+		"undivided":  {"there is nothing to copy", ada, []string{"run", "shop"}, ""},
+		"unreadable": {"the API server says what it makes of it", blind, []string{"run", "blue"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x.says(c.reason, x.dbt(c.who, append(c.args, "--name", "new-"+name)...), 0, "created")
+			if got := fresh(x, testutil.MakeDbtRun("new-"+name).Namespace(x.ns).Obj()).Labels[v1alpha1.LabelShard]; got != c.want {
+				t.Errorf("%s: the run is of shard %q, want %q", c.reason, got, c.want)
+			}
+		})
+	}
+}
+
 // Whoever lacks a right is told which, and where it comes from.
 func TestPluginSaysWhichRightIsLacking(t *testing.T) {
 	x := newTeam(t)

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"regexp"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 )
 
@@ -25,6 +27,7 @@ func Retry(of *v1alpha1.DbtRun, name string) (*v1alpha1.DbtRun, error) {
 	of.Spec.DeepCopyInto(&run.Spec)
 	run.Spec.ResumeFrom = &v1alpha1.RunReference{Name: of.Name}
 	fresh(&run.Spec)
+	sameShard(run, of.Labels)
 	return run, nil
 }
 
@@ -36,12 +39,20 @@ func Trigger(s *v1alpha1.DbtSchedule, name string) *v1alpha1.DbtRun {
 	run.Annotations = maps.Clone(s.Spec.RunTemplate.Metadata.Annotations)
 	s.Spec.RunTemplate.Spec.DeepCopyInto(&run.Spec)
 	fresh(&run.Spec)
+	sameShard(run, s.Labels)
 	return run
 }
 
 // fresh takes away what a run has of its own.
 func fresh(spec *v1alpha1.DbtRunSpec) {
 	spec.Cancel, spec.Trigger, spec.RequestedBy = nil, nil, nil
+}
+
+// sameShard has the manager carry a run out that works on what has these labels.
+func sameShard(run *v1alpha1.DbtRun, labels map[string]string) {
+	if shard, has := labels[v1alpha1.LabelShard]; has {
+		metav1.SetMetaDataLabel(&run.ObjectMeta, v1alpha1.LabelShard, shard)
+	}
 }
 
 func shown(phase v1alpha1.Phase) v1alpha1.Phase {

@@ -91,8 +91,10 @@ func (f Filter) keeps(run *v1alpha1.DbtRun) bool {
 		(f.Project != v1alpha1.InlineProject || run.Spec.Project != nil)
 }
 
-// Create creates a DbtRun, which is changed to what the API server made of it. With dry set nothing is kept.
+// Create creates a DbtRun, which is changed to what the API server made of it. With dry set nothing is kept. Where several
+// managers divide the projects, the run goes to that of its project.
 func (c *Cluster) Create(ctx context.Context, run *v1alpha1.DbtRun, dry bool) error {
+	c.shard(ctx, run)
 	var options []client.CreateOption
 	if dry {
 		options = append(options, client.DryRunAll)
@@ -103,6 +105,21 @@ func (c *Cluster) Create(ctx context.Context, run *v1alpha1.DbtRun, dry bool) er
 	}
 	typed(run)
 	return nil
+}
+
+// shard gives a run the label by which managers divide the work, if its project has one and the run has not. A project that
+// cannot be read is left to the API server, which knows better what is wrong with the run.
+func (c *Cluster) shard(ctx context.Context, run *v1alpha1.DbtRun) {
+	if _, has := run.Labels[v1alpha1.LabelShard]; has || run.Spec.ProjectRef == nil {
+		return
+	}
+	project := &v1alpha1.DbtProject{}
+	if err := c.client.Get(ctx, types.NamespacedName{Namespace: run.Namespace, Name: run.Spec.ProjectRef.Name}, project); err != nil {
+		return
+	}
+	if shard, has := project.Labels[v1alpha1.LabelShard]; has {
+		metav1.SetMetaDataLabel(&run.ObjectMeta, v1alpha1.LabelShard, shard)
+	}
 }
 
 // Cancel asks a DbtRun to stop, and returns it as it is then.
