@@ -23,6 +23,8 @@ type State struct {
 	byCommand    map[int32][]*nodeState // those that appeared in a command; some have moved on to another since
 	seq          int
 	lineage      *Lineage
+	// text is how many bytes the strings of nodes have.
+	text int
 }
 
 // AttemptState is one pod of the run.
@@ -79,7 +81,15 @@ func (n Node) Failed() bool { return dbt.NodeFailed(n.Status) || n.Status == Sta
 const (
 	maxStateNodes    = 100_000
 	maxStateAttempts = 1000
+	// maxStateText is of the strings of all nodes: of what would go beyond it only ids and statuses are held.
+	maxStateText = 32 << 20
 )
+
+// nodeCost is about what a node takes in memory beside its strings, with its places in the maps and lists, in bytes.
+const nodeCost = 400
+
+// Size returns about how many bytes of memory the state takes.
+func (s *State) Size() int { return s.text + len(s.order)*nodeCost }
 
 // NewState returns the state of an empty journal.
 func NewState() *State {
@@ -150,6 +160,7 @@ func (s *State) forget(command int32) {
 	for _, n := range s.byCommand[command] {
 		if n.command == command && !n.forgotten {
 			n.forgotten = true
+			s.text -= n.text()
 			delete(s.nodes, n.ID)
 		}
 	}
@@ -198,6 +209,7 @@ func (s *State) node(n Node) *nodeState {
 		}
 		s.seq++
 		known = &nodeState{Node: Node{ID: n.ID}, seq: s.seq}
+		s.text += len(n.ID)
 		s.nodes[n.ID] = known
 		s.order = append(s.order, known)
 		s.byCommand[known.command] = append(s.byCommand[known.command], known)
@@ -209,10 +221,28 @@ func (s *State) node(n Node) *nodeState {
 		known.command = c.Index
 		c.seen++
 	}
-	known.ResourceType = keep(n.ResourceType, known.ResourceType)
-	known.Path = keep(n.Path, known.Path)
-	known.Relation = keep(n.Relation, known.Relation)
+	s.hold(&known.ResourceType, keep(n.ResourceType, known.ResourceType))
+	s.hold(&known.Path, keep(n.Path, known.Path))
+	s.hold(&known.Relation, keep(n.Relation, known.Relation))
 	return known
+}
+
+// hold sets a string of a node, if there is room for it.
+func (s *State) hold(to *string, value string) {
+	if grows := len(value) - len(*to); grows <= 0 || s.text+grows <= maxStateText {
+		s.text += grows
+		*to = value
+	}
+}
+
+// status sets a node's status, for which there is always room: it is short.
+func (s *State) status(of *nodeState, status string) {
+	s.text += len(status) - len(of.Status)
+	of.Status = status
+}
+
+func (n *nodeState) text() int {
+	return len(n.ID) + len(n.ResourceType) + len(n.Path) + len(n.Relation) + len(n.Status) + len(n.Message)
 }
 
 func (s *State) start(n Node) {
@@ -222,7 +252,8 @@ func (s *State) start(n Node) {
 	}
 	known.open, known.cut = true, ""
 	s.open[known] = struct{}{}
-	known.Status, known.Message = "", ""
+	s.status(known, "")
+	s.hold(&known.Message, "")
 	known.Start, known.End, known.Seconds, known.Rows = n.Start, 0, 0, 0
 }
 
@@ -236,7 +267,8 @@ func (s *State) result(n Node) {
 	if known.Status == n.Status {
 		n.Message = keep(n.Message, known.Message)
 	}
-	known.Status, known.Message = n.Status, n.Message
+	s.status(known, n.Status)
+	s.hold(&known.Message, n.Message)
 	known.Start, known.End = cmp.Or(n.Start, known.Start), n.End
 	known.Seconds, known.Rows = n.Seconds, n.Rows
 }

@@ -119,6 +119,36 @@ func TestStateAgreesWithItsModel(t *testing.T) {
 	}
 }
 
+// The size of a state is what its nodes add up to, whatever came before, and has a bound.
+func TestSizeOfAState(t *testing.T) {
+	s := NewState()
+	s.Apply(Entry{Kind: KindBegin})
+	s.Apply(Entry{Kind: KindCommand, Line: "dbt build"})
+	long := strings.Repeat("m", maxMessage)
+	for i := range 50_000 {
+		id := fmt.Sprint("n", i)
+		s.Apply(Entry{Kind: KindStart, Node: &Node{ID: id, Path: "models/" + id}})
+		s.Apply(Entry{Kind: KindResult, Node: &Node{ID: id, Status: "error", Message: long}})
+		if i%3 == 0 {
+			s.Apply(Entry{Kind: KindStart, Node: &Node{ID: id}})
+		}
+	}
+	text := 0
+	for _, n := range s.nodes {
+		text += n.text()
+		if n.Status == "" && !n.open {
+			t.Fatalf("the status of %s is lost", n.ID)
+		}
+	}
+	if s.text != text || text > maxStateText+50_000*(maxID+maxStatus) || text < maxStateText/2 {
+		t.Errorf("counted %d bytes, there are %d", s.text, text)
+	}
+	s.Apply(Entry{Kind: KindCommand, Line: "dbt build", Mode: ModeAnew})
+	if s.text != 0 || s.Size() != 0 {
+		t.Errorf("of a command that is begun anew %d bytes are left, %d of text", s.Size(), s.text)
+	}
+}
+
 // A hostile journal of lines that each would go through all nodes, or add an attempt, stays cheap and small.
 func TestStateOfAHostileJournal(t *testing.T) {
 	s := NewState()

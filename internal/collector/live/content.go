@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	"github.com/dbt-operator/dbt-operator/internal/journal"
 	"github.com/dbt-operator/dbt-operator/internal/store"
@@ -55,15 +56,19 @@ func size(parts []*part, uid string) int64 {
 	return 0
 }
 
-// readContent reads all that the store has of a run: its journal whole, of its log the newest part, of artifacts a list.
-func readContent(ctx context.Context, s Store, key store.Run) (*content, error) {
+// largeRun is what a run takes in memory, in bytes, from which on its reading asks whether there is room.
+const largeRun = 4 << 20
+
+// readContent reads all that the store has of a run: its journal whole, of its log the newest part, of artifacts a list. When it
+// turns out to be large, room is asked once; an error of it ends the reading.
+func readContent(ctx context.Context, s Store, key store.Run, room func() error) (*content, error) {
 	c := &content{state: journal.NewState()}
 	b, err := s.Meta(ctx, key)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}
 	c.meta = decodeMeta(b)
-	if err := c.readJournals(ctx, s, key); err != nil {
+	if err := c.readJournals(ctx, s, key, sync.OnceValue(room)); err != nil {
 		return nil, err
 	}
 	if err := c.readLogs(ctx, s, key); err != nil {
@@ -79,7 +84,7 @@ func readContent(ctx context.Context, s Store, key store.Run) (*content, error) 
 	return c, nil
 }
 
-func (c *content) readJournals(ctx context.Context, s Store, key store.Run) error {
+func (c *content) readJournals(ctx context.Context, s Store, key store.Run, room func() error) error {
 	uids, err := s.Parts(ctx, key, journal.StreamJournal)
 	if err != nil {
 		return err
@@ -87,9 +92,13 @@ func (c *content) readJournals(ctx context.Context, s Store, key store.Run) erro
 	for _, uid := range uids {
 		p := &part{uid: uid}
 		c.journals = append(c.journals, p)
-		err := readPart(ctx, s, key, journal.StreamJournal, uid, func(b []byte) {
+		err := readPart(ctx, s, key, journal.StreamJournal, uid, func(b []byte) error {
 			p.size += int64(len(b))
 			p.lines.feed(b, func(e journal.Entry) { c.apply(p, e) })
+			if c.state.Size() > largeRun {
+				return room()
+			}
+			return nil
 		})
 		if err != nil {
 			return err
@@ -110,9 +119,10 @@ func (c *content) readLogs(ctx context.Context, s Store, key store.Run) error {
 		if i < len(uids)-1 {
 			p.size, err = s.Size(ctx, key, journal.StreamLog, uid)
 		} else {
-			err = readPart(ctx, s, key, journal.StreamLog, uid, func(b []byte) {
+			err = readPart(ctx, s, key, journal.StreamLog, uid, func(b []byte) error {
 				p.size += int64(len(b))
 				c.tail.add(b)
+				return nil
 			})
 		}
 		if err != nil {
@@ -122,8 +132,8 @@ func (c *content) readLogs(ctx context.Context, s Store, key store.Run) error {
 	return nil
 }
 
-// readPart calls each with the bytes of a part, in order.
-func readPart(ctx context.Context, s Store, key store.Run, stream, uid string, each func([]byte)) error {
+// readPart calls each with the bytes of a part, in order, until it returns an error.
+func readPart(ctx context.Context, s Store, key store.Run, stream, uid string, each func([]byte) error) error {
 	in, err := s.Read(ctx, key, stream, uid)
 	if errors.Is(err, store.ErrNotFound) {
 		// It has an order, but nothing else yet.
@@ -136,7 +146,9 @@ func readPart(ctx context.Context, s Store, key store.Run, stream, uid string, e
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := in.Read(buf)
-		each(buf[:n])
+		if err := each(buf[:n]); err != nil {
+			return err
+		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}

@@ -20,9 +20,10 @@ type run struct {
 	// turn is held by whoever writes the run's streams and document, or reads all of it anew.
 	turn chan struct{}
 
-	// users and used are guarded by runs.mu.
+	// users, used and size are guarded by runs.mu; size is what the run was found to take in memory.
 	users int
 	used  time.Time
+	size  int64
 
 	mu sync.Mutex
 	// content is what the store has, nil before it was read.
@@ -80,6 +81,16 @@ func (u *run) take(ctx context.Context) error {
 }
 
 func (u *run) give() { <-u.turn }
+
+// memory returns about how many bytes of memory the run takes.
+func (u *run) memory() int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.content == nil {
+		return 0
+	}
+	return int64(u.content.state.Size())
+}
 
 func (u *run) done() bool {
 	u.mu.Lock()
@@ -157,6 +168,7 @@ const (
 func (u *run) load(loading chan struct{}) {
 	ctx, cancel := context.WithTimeout(u.runs.ctx, loadTime)
 	defer cancel()
+	defer u.runs.settle(u)
 	c, err := (*content)(nil), u.take(ctx)
 	if err == nil {
 		defer u.give()
@@ -175,9 +187,27 @@ func (u *run) load(loading chan struct{}) {
 
 // read reads all that the store has of the run. Whoever calls it holds the turn.
 func (u *run) read(ctx context.Context) (*content, error) {
-	c, err := readContent(ctx, u.runs.config.Store, u.key)
+	r := u.runs
+	reads := false
+	defer func() {
+		if reads {
+			<-r.large
+		}
+	}()
+	c, err := readContent(ctx, r.config.Store, u.key, func() error {
+		select {
+		case r.large <- struct{}{}:
+			reads = true
+		case <-ctx.Done():
+			return fmt.Errorf("%w: another large run is read from the store: %w", ErrBusy, ctx.Err())
+		}
+		if !r.room() {
+			return fmt.Errorf("%w: the runs that are asked about just now take all of the collector's memory", ErrBusy)
+		}
+		return nil
+	})
 	if err != nil {
-		u.runs.failed("read", err)
+		r.failed("read", err)
 	}
 	return c, err
 }

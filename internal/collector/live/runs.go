@@ -31,6 +31,9 @@ type Limits struct {
 	// Artifacts is their number per run, ArtifactBytes the size of all of them together: 200 and 4 GiB.
 	Artifacts     int
 	ArtifactBytes int64
+	// Memory is of all runs that are held in memory, in bytes by estimate: 160 MiB. Over it the largest go that nobody uses just
+	// now; they are read again when somebody asks for them.
+	Memory int64
 	// Timeout bounds one operation of the store that moves no large data: 10 s.
 	Timeout time.Duration
 }
@@ -44,6 +47,7 @@ func (l Limits) orDefaults() Limits {
 	def(&l.Journal, 64<<20)
 	def(&l.Log, 512<<20)
 	def(&l.ArtifactBytes, 4<<30)
+	def(&l.Memory, 160<<20)
 	if l.Artifacts == 0 {
 		l.Artifacts = 200
 	}
@@ -73,8 +77,13 @@ type Runs struct {
 	ending sync.Mutex
 	closed bool
 
-	mu    sync.Mutex
-	runs  map[store.Run]*run
+	// large is held by whoever reads a large run from the store: what it takes in memory is counted when it is read.
+	large chan struct{}
+
+	mu   sync.Mutex
+	runs map[store.Run]*run
+	// size is what runs take in memory, in bytes by estimate.
+	size  int64
 	swept time.Time
 }
 
@@ -91,7 +100,7 @@ func New(config Config) *Runs {
 		config.Live = func(int) {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Runs{config: config, ctx: ctx, cancel: cancel, runs: map[store.Run]*run{}}
+	return &Runs{config: config, ctx: ctx, cancel: cancel, runs: map[store.Run]*run{}, large: make(chan struct{}, 1)}
 }
 
 // Close ends work in the background. What is called after it finds what is in memory, and fails where more is needed.
@@ -153,16 +162,69 @@ func (r *Runs) use(id Run) (u *run, release func()) {
 		defer r.mu.Unlock()
 		u.users--
 		u.used = now
+		r.measure(u)
+		r.shrink()
 	}
+}
+
+// settle counts what a run takes in memory that was read.
+func (r *Runs) settle(u *run) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.measure(u)
+	r.shrink()
+}
+
+// room reports whether what is in memory is within the limit, or can be brought there.
+func (r *Runs) room() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.shrink()
+}
+
+// measure counts what a run takes in memory. Whoever calls it holds mu.
+func (r *Runs) measure(u *run) {
+	if r.runs[u.key] == u {
+		now := u.memory()
+		r.size += now - u.size
+		u.size = now
+	}
+}
+
+// drop forgets a run. Whoever calls it holds mu.
+func (r *Runs) drop(u *run) {
+	delete(r.runs, u.key)
+	r.size -= u.size
+	u.size = 0
+}
+
+// shrink forgets the largest runs that nobody uses until the others are within the limit, and reports whether they are. The
+// pods that report are hostile: however many there are, and however much they have to tell, it is for the store to hold.
+// Whoever calls it holds mu.
+func (r *Runs) shrink() bool {
+	for r.size > r.config.Limits.Memory {
+		var largest *run
+		for _, u := range r.runs {
+			if u.users == 0 && u.size > 0 && (largest == nil || u.size > largest.size) {
+				largest = u
+			}
+		}
+		if largest == nil {
+			return false
+		}
+		r.drop(largest)
+		r.config.Live(len(r.runs))
+	}
+	return true
 }
 
 // sweep forgets the runs that nobody has asked for lately.
 func (r *Runs) sweep(now time.Time) {
 	r.swept = now
-	for key, u := range r.runs {
+	for _, u := range r.runs {
 		idle := now.Sub(u.used)
 		if u.users == 0 && (idle >= idleTime || idle >= doneTime && u.done()) {
-			delete(r.runs, key)
+			r.drop(u)
 		}
 	}
 	r.config.Live(len(r.runs))
@@ -186,7 +248,7 @@ func (r *Runs) Delete(ctx context.Context, namespace, uid string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.runs[u.key] == u {
-		delete(r.runs, u.key)
+		r.drop(u)
 		r.config.Live(len(r.runs))
 	}
 	return err
