@@ -86,8 +86,9 @@ type DbtRunSpec struct {
 	// commands are dbt command lines, run in order; the first that fails stops the rest. They are split into words as a
 	// shell would and never run by a shell; the leading "dbt" may be left out. Allowed: build, run, test, seed,
 	// snapshot, compile, docs generate, source freshness, run-operation, retry, deps, parse, ls, list, show, clone,
-	// debug. Flags the operator owns are refused: --profiles-dir, --profile, --project-dir, --target, --target-path,
-	// --log-*, --state, and -t. 1 to 20 commands of at most 4096 characters. Immutable.
+	// debug. Flags the operator owns are refused: --profiles-dir, --profile, --project-dir, --target, -t, --target-path,
+	// --state, --defer-state, --packages-install-path, --log-* and --no-log-*. 1 to 20 commands of at most 4096
+	// characters. Immutable.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:default={"dbt build"}

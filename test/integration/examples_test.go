@@ -78,6 +78,7 @@ func TestWarehouseExamples(t *testing.T) {
 
 // What the GitOps example keeps in git is accepted, and has the marker where image automation writes, and no other.
 func TestGitOpsExamples(t *testing.T) {
+	accepted(t, "gitops/hooks")
 	accepted(t, "gitops/apps")
 	content, err := os.ReadFile(filepath.Join("..", "..", "examples", "gitops", "apps", "shop.yaml"))
 	if err != nil {

@@ -250,7 +250,7 @@ func (a *app) backfill() *cobra.Command {
 			"schedule's own. --stop removes it: no further runs are made, those under way go on.\n" +
 			"It changes the schedule's spec, so that you are its author from then on: its runs carry your name and need your rights.",
 		Example: examples(
-			"# All of October, in the schedule's time zone, two runs at a time", "kubectl dbt backfill shop-nightly --from 2026-10-01 --to 2026-10-31 --max-active 2",
+			"# All of October, in the schedule's time zone; with the project's concurrency policy Allow, two runs side by side", "kubectl dbt backfill shop-nightly --from 2026-10-01 --to 2026-10-31 --max-active 2",
 			"# By exact times, and go on when a run fails", "kubectl dbt backfill shop-nightly --from 2026-10-01T06:00:00Z --to 2026-10-02T06:00:00Z --on-failure Continue",
 			"# Make no further ones", "kubectl dbt backfill shop-nightly --stop"),
 		Args:              cobra.ExactArgs(1),
