@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
-	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/collector"
 	"github.com/dbt-operator/dbt-operator/internal/collector/cert"
 	"github.com/dbt-operator/dbt-operator/internal/controller/dbtrun"
@@ -159,7 +158,7 @@ func addCollector(ctx context.Context, mgr manager.Manager, o collectorOptions, 
 	c, err := collector.New(collector.Config{
 		Address: o.address, Clock: clock.RealClock{}, Store: kept,
 		Cache: mgr.GetClient(), Direct: mgr.GetAPIReader(), Reviews: mgr.GetClient(), Elected: mgr.Elected(),
-		Certificate: certificates.GetCertificate, Notify: notify, ResumeFrom: resumeFrom, Namespaces: namespaces,
+		Certificate: certificates.GetCertificate, Notify: notify, Namespaces: namespaces,
 		Retention: o.retention, Metrics: counts, Log: log,
 	})
 	if err != nil {
@@ -172,11 +171,4 @@ func addCollector(ctx context.Context, mgr manager.Manager, o collectorOptions, 
 		}
 	}
 	return r, nil
-}
-
-func resumeFrom(run *v1alpha1.DbtRun) string {
-	if run.Spec.ResumeFrom == nil {
-		return ""
-	}
-	return run.Spec.ResumeFrom.Name
 }
