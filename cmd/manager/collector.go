@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
-	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/collector"
 	"github.com/dbt-operator/dbt-operator/internal/collector/cert"
 	"github.com/dbt-operator/dbt-operator/internal/controller/dbtrun"
@@ -99,6 +98,7 @@ func (o *collectorOptions) certificates(ctx context.Context, mgr manager.Manager
 	keeper, err := cert.NewKeeper(cert.Config{
 		Clock: clock.RealClock{}, Reader: mgr.GetAPIReader(), Writer: mgr.GetClient(),
 		Secret: types.NamespacedName{Namespace: o.namespace, Name: o.secret}, Names: []string{u.Hostname()},
+		Log: ctrl.LoggerFrom(ctx).WithName("collector"),
 	})
 	if err != nil {
 		return nil, err
@@ -122,24 +122,30 @@ func (r *results) Deleted(run types.NamespacedName, uid types.UID) {
 	r.deletions.Add(run, uid)
 }
 
-// openStore opens the store and tries it; nil when nothing is kept.
-func openStore(ctx context.Context, o collectorOptions) (*store.Store, error) {
+// openStore opens the store and tries it, and returns the collector's metrics with it; nil when nothing is kept.
+func openStore(ctx context.Context, o collectorOptions, registry metrics.RegistererGatherer) (*store.Store, *operatormetrics.Collector, error) {
 	if o.store == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
-	kept, err := store.Open(ctx, o.store)
+	counts := operatormetrics.NewCollector(registry)
+	log := ctrl.LoggerFrom(ctx).WithName("collector")
+	// Nobody else is told of what fails in the background.
+	kept, err := store.Open(ctx, o.store, store.OnError(func(err error) {
+		counts.StoreFailed("compact")
+		log.Error(err, "the collector's store failed", "operation", "compact")
+	}))
 	if err != nil {
-		return nil, fmt.Errorf("opening --store: %w", err)
+		return nil, nil, fmt.Errorf("opening --store: %w", err)
 	}
 	if err := kept.Check(ctx); err != nil {
-		return nil, fmt.Errorf("trying --store: %w", err)
+		return nil, nil, fmt.Errorf("trying --store: %w", err)
 	}
-	return kept, nil
+	return kept, counts, nil
 }
 
 // addCollector adds the collector to mgr, and returns what the DbtRun controller is to know of it; nil when nothing is
 // kept. notify is called when a run went on.
-func addCollector(ctx context.Context, mgr manager.Manager, o collectorOptions, kept *store.Store, namespaces []string, notify func(types.NamespacedName)) (dbtrun.Results, error) {
+func addCollector(ctx context.Context, mgr manager.Manager, o collectorOptions, kept *store.Store, counts *operatormetrics.Collector, namespaces []string, notify func(types.NamespacedName)) (dbtrun.Results, error) {
 	if kept == nil {
 		return nil, nil
 	}
@@ -148,12 +154,12 @@ func addCollector(ctx context.Context, mgr manager.Manager, o collectorOptions, 
 		return nil, fmt.Errorf("the collector's certificate: %w", err)
 	}
 	operatormetrics.NewCertificate(metrics.Registry, func() time.Time { return expiry(certificates) })
-	log := ctrl.Log.WithName("collector")
+	log := ctrl.LoggerFrom(ctx).WithName("collector")
 	c, err := collector.New(collector.Config{
 		Address: o.address, Clock: clock.RealClock{}, Store: kept,
 		Cache: mgr.GetClient(), Direct: mgr.GetAPIReader(), Reviews: mgr.GetClient(), Elected: mgr.Elected(),
-		Certificate: certificates.GetCertificate, Notify: notify, ResumeFrom: resumeFrom, Namespaces: namespaces,
-		Retention: o.retention, Metrics: operatormetrics.NewCollector(metrics.Registry), Log: log,
+		Certificate: certificates.GetCertificate, Notify: notify, Namespaces: namespaces,
+		Retention: o.retention, Metrics: counts, Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the collector: %w", err)
@@ -165,11 +171,4 @@ func addCollector(ctx context.Context, mgr manager.Manager, o collectorOptions, 
 		}
 	}
 	return r, nil
-}
-
-func resumeFrom(run *v1alpha1.DbtRun) string {
-	if run.Spec.ResumeFrom == nil {
-		return ""
-	}
-	return run.Spec.ResumeFrom.Name
 }

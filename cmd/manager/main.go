@@ -208,11 +208,11 @@ func addControllers(ctx context.Context, mgr manager.Manager, o options, scope c
 	runmetrics.NewBuild(metrics.Registry, version)
 	// The collector wakes the controller, which reads from the collector.
 	var runs *dbtrun.Reconciler
-	kept, err := openStore(ctx, o.collector)
+	kept, counts, err := openStore(ctx, o.collector, metrics.Registry)
 	if err != nil {
 		return err
 	}
-	results, err := addCollector(ctx, mgr, o.collector, kept, scope.Namespaces, func(run types.NamespacedName) { runs.Wake(run) })
+	results, err := addCollector(ctx, mgr, o.collector, kept, counts, scope.Namespaces, func(run types.NamespacedName) { runs.Wake(run) })
 	if err != nil {
 		return err
 	}

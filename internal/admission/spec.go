@@ -106,13 +106,15 @@ func Run(spec *v1alpha1.DbtRunSpec, project *v1alpha1.DbtProjectSpec) ([][]strin
 }
 
 // ResumeFrom returns what keeps a run from going on from another, nil when nothing does. from is nil when there is no
-// such run.
+// such run. One that was created after the run has only the name of the one that is meant.
 func ResumeFrom(run, from *v1alpha1.DbtRun) error {
 	const field = "spec.resumeFrom"
 	name := run.Spec.ResumeFrom.Name
 	switch {
 	case from == nil:
 		return fmt.Errorf("%s: there is no DbtRun %s in this namespace: name a run that is over", field, name)
+	case from.CreationTimestamp.After(run.CreationTimestamp.Time):
+		return fmt.Errorf("%s: DbtRun %s was created after this run, so it is not the one that was named: create a run anew that names it", field, name)
 	case !from.Status.Phase.Finished():
 		return fmt.Errorf("%s: DbtRun %s is not over yet: wait for its end, or cancel it", field, name)
 	case from.Status.Phase == v1alpha1.PhaseSucceeded:

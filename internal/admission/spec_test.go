@@ -3,6 +3,7 @@ package admission_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -138,6 +139,8 @@ func TestResumeFrom(t *testing.T) {
 		"missing":        {"nothing to go on from", run(), nil, "spec.resumeFrom: there is no DbtRun before"},
 		"at work":        {"it may end well", run(), before().Truth(v1alpha1.PhaseRunning, "Unknown", "Running", "m"), "is not over yet"},
 		"succeeded":      {"nothing is left", run(), before().Truth(v1alpha1.PhaseSucceeded, "True", "Succeeded", "m"), "nothing of it is left"},
+		"made before":    {"it was there to be named", run().Created(time.Unix(100, 0)), before().Created(time.Unix(100, 0)), ""},
+		"made after":     {"the one that was named had the name before", run().Created(time.Unix(100, 0)), before().Created(time.Unix(101, 0)), "DbtRun before was created after this run"},
 		"never began":    {"nothing was done", run(), testutil.MakeDbtRun("before").Project("shop").Command("dbt build").Truth(v1alpha1.PhaseFailed, "False", "InvalidSpec", "m"), "never began"},
 		"other project":  {"its nodes are others", run(), before().Project("other"), "is of project other, this one of shop"},
 		"other commands": {"its results are of others", run(), before().Command("dbt test"), "copy its spec.commands"},

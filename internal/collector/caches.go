@@ -68,8 +68,8 @@ func (c *Collector) putCache(w http.ResponseWriter, q podRequest, place caches.P
 	return nil
 }
 
-// cachePlace returns where the caches of a run's project are: of the spec that the run was made of, and only while the
-// project still has that one.
+// cachePlace returns where the caches of a run's project are: of the project and the spec that the run was made of, and only
+// while the project still has that one. A project that was made again under its name begins with generation 1 again.
 func (c *Collector) cachePlace(ctx context.Context, run *v1alpha1.DbtRun) (caches.Place, error) {
 	if run.Spec.ProjectRef == nil {
 		return caches.Place{}, notFound("DbtRun %s/%s has an inline project, of which no caches are kept", run.Namespace, run.Name)
@@ -84,8 +84,10 @@ func (c *Collector) cachePlace(ctx context.Context, run *v1alpha1.DbtRun) (cache
 	}
 	of := run.Status.Project
 	switch {
-	case of == nil:
+	case of == nil, of.UID == "" && run.Status.Job == nil:
 		return caches.Place{}, &access.Refusal{Kind: access.ErrLater, Message: fmt.Sprintf("the status of DbtRun %s/%s does not say yet what it was made of: try again", run.Namespace, run.Name)}
+	case of.UID != project.UID:
+		return caches.Place{}, notFound("DbtProject %s is not the one that DbtRun %s was made of: it has UID %s, the run is of %s", key, run.Name, project.UID, of.UID)
 	case of.Name != project.Name || of.Generation != project.Generation:
 		return caches.Place{}, notFound("DbtProject %s was changed since DbtRun %s was made of it: it has generation %d, the run is of %d", key, run.Name, project.Generation, of.Generation)
 	}

@@ -31,9 +31,23 @@ func (w *world) project(name string, generation int64) *v1alpha1.DbtProject {
 func (w *world) of(name, project string, generation int64, change ...func(*v1alpha1.DbtRun)) string {
 	w.Helper()
 	run := w.run(name, append(change, func(r *v1alpha1.DbtRun) { r.Spec.ProjectRef = &v1alpha1.ProjectReference{Name: project} })...)
-	run.Status.Project = &v1alpha1.ProjectStatus{Name: project, Generation: generation}
+	run.Status.Project = &v1alpha1.ProjectStatus{Name: project, Generation: generation, UID: types.UID("project-" + project)}
 	w.ok(w.objects.Status().Update(w.Context(), run))
 	return w.pod(name, 1)
+}
+
+// ofUID makes a run of a project with a UID, and returns the token of its pod.
+func (w *world) ofUID(name, project, uid, job string) string {
+	w.Helper()
+	token := w.of(name, project, 2)
+	run := &v1alpha1.DbtRun{}
+	w.ok(w.objects.Get(w.Context(), types.NamespacedName{Namespace: "ns", Name: name}, run))
+	run.Status.Project.UID = types.UID(uid)
+	if job != "" {
+		run.Status.Job = &v1alpha1.JobReference{Name: job, UID: types.UID(job)}
+	}
+	w.ok(w.objects.Status().Update(w.Context(), run))
+	return token
 }
 
 func (w *world) putCache(token, name, body string) answered {
@@ -62,11 +76,15 @@ func TestCachesOfAProject(t *testing.T) {
 	if a := w.putCache(writer, cacheName, "manifest"); a.code != http.StatusOK || w.counter("dbtoperator_collector_received_bytes_total", "cache") != 8 {
 		t.Fatalf("put: %d %s", a.code, a.body)
 	}
+	again, early, older := w.ofUID("again", "shop", "project-first", "job-again"), w.ofUID("early", "shop", "", ""), w.ofUID("older", "shop", "", "job-older")
 	for _, c := range []struct {
 		reason, token string
 		code          int
 		body          string
 	}{
+		{"one of a project that had the name before", again, http.StatusNotFound, "it has UID project-shop, the run is of project-first"},
+		{"one whose status does not say of which", early, http.StatusServiceUnavailable, "does not say yet what it was made of"},
+		{"one whose Job never said of which", older, http.StatusNotFound, "it has UID project-shop, the run is of "},
 		{"another run of the project", reader, http.StatusOK, "manifest"},
 		{"one of a revision of its own", fork, http.StatusOK, "manifest"},
 		{"one of another project", w.of("other", "bank", 2), http.StatusNotFound, "has no cache"},
@@ -82,6 +100,14 @@ func TestCachesOfAProject(t *testing.T) {
 	}
 	if a := w.putCache(w.of("late", "shop", 1), cacheName, "stale"); a.code != http.StatusNotFound {
 		t.Errorf("a run that was made of the spec before puts one: %d %s", a.code, a.body)
+	}
+	for token, code := range map[string]int{again: http.StatusNotFound, early: http.StatusServiceUnavailable, older: http.StatusNotFound} {
+		if a := w.putCache(token, cacheName, "poison"); a.code != code {
+			t.Errorf("%s puts one: %d %s, want %d", token, a.code, a.body, code)
+		}
+	}
+	if a := w.getCache(reader, cacheName); a.body != "manifest" {
+		t.Errorf("what the project has now: %d %s", a.code, a.body)
 	}
 	if a := w.do(http.MethodGet, journal.PathCaches+"manifest.json", reader, nil); a.code != http.StatusBadRequest {
 		t.Errorf("a bad name: %d %s", a.code, a.body)

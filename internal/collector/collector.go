@@ -14,7 +14,6 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/collector/access"
 	"github.com/dbt-operator/dbt-operator/internal/collector/caches"
 	"github.com/dbt-operator/dbt-operator/internal/collector/live"
@@ -55,8 +54,6 @@ type Config struct {
 	// Notify is called when a run went on: at once when an attempt begins or ends, pins its source or has sent
 	// everything, else at most every 5 s per run. It must not block. nil: nobody is told.
 	Notify func(run types.NamespacedName)
-	// ResumeFrom returns the name of the run that spec.resumeFrom of a run names, empty when it names none. nil: none does.
-	ResumeFrom func(run *v1alpha1.DbtRun) string
 	// Namespaces are those that the cache is limited to; empty means all. Data of other namespaces is never deleted.
 	Namespaces []string
 	// Retention says how long what ended runs left behind is kept.

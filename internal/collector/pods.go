@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/admission"
 	"github.com/dbt-operator/dbt-operator/internal/collector/access"
 	"github.com/dbt-operator/dbt-operator/internal/collector/live"
 	"github.com/dbt-operator/dbt-operator/internal/journal"
@@ -214,23 +215,23 @@ func (c *Collector) serveEarlier(w http.ResponseWriter, q podRequest) error {
 	})
 }
 
-// resumed returns the run that spec.resumeFrom of an attempt's run names. It is in the same namespace.
+// resumed returns the run that spec.resumeFrom of an attempt's run names, in the same namespace. What was checked before the
+// run began is checked again, as another run may have the name by now.
 func (c *Collector) resumed(ctx context.Context, a access.Attempt) (live.Run, error) {
-	name := ""
-	if c.config.ResumeFrom != nil {
-		name = c.config.ResumeFrom(a.Run)
-	}
-	if name == "" {
+	if a.Run.Spec.ResumeFrom == nil {
 		return live.Run{}, notFound("spec.resumeFrom of DbtRun %s/%s names no run", a.Run.Namespace, a.Run.Name)
 	}
 	before := &v1alpha1.DbtRun{}
-	key := types.NamespacedName{Namespace: a.Run.Namespace, Name: name}
+	key := types.NamespacedName{Namespace: a.Run.Namespace, Name: a.Run.Spec.ResumeFrom.Name}
 	err := c.config.Cache.Get(ctx, key, before)
 	switch {
 	case apierrors.IsNotFound(err):
 		return live.Run{}, notFound("DbtRun %s, which spec.resumeFrom of %s names, is not there any more", key, a.Run.Name)
 	case err != nil:
 		return live.Run{}, &access.Refusal{Kind: access.ErrLater, Message: fmt.Sprintf("DbtRun %s cannot be read from the cache now: try again", key)}
+	}
+	if err := admission.ResumeFrom(a.Run, before); err != nil {
+		return live.Run{}, notFound("DbtRun %s/%s cannot go on: %v", a.Run.Namespace, a.Run.Name, err)
 	}
 	return liveRun(before), nil
 }

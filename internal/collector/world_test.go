@@ -219,8 +219,7 @@ func (w *world) start() {
 	config := Config{
 		Clock: w.clock, Store: w.store, Cache: w.objects, Direct: w.objects, Reviews: w.reviews, Elected: w.elected,
 		Certificate: w.certs.GetCertificate, Metrics: metrics.NewCollector(w.metrics), Log: logr.Discard(),
-		Notify:     func(run types.NamespacedName) { w.told <- run },
-		ResumeFrom: func(run *v1alpha1.DbtRun) string { return run.Annotations["resume-from"] },
+		Notify: func(run types.NamespacedName) { w.told <- run },
 	}
 	if w.configure != nil {
 		w.configure(&config)

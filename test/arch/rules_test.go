@@ -119,7 +119,8 @@ var rules = map[string]rule{
 
 	"internal/collector": {
 		imports: []string{
-			"api/v1alpha1", "internal/collector/access", "internal/collector/caches", "internal/collector/live", "internal/journal", "internal/metrics", "internal/store",
+			"api/v1alpha1", "internal/admission", "internal/collector/access", "internal/collector/caches", "internal/collector/live",
+			"internal/journal", "internal/metrics", "internal/store",
 		},
 		external: append([]string{
 			"sigs.k8s.io/controller-runtime", "k8s.io/utils/clock", "github.com/go-logr/logr", "golang.org/x/net/netutil",
