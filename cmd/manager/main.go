@@ -174,7 +174,7 @@ func newManager(ctx context.Context, o options, scope controller.Scope) (manager
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
 	mgr, err := ctrl.NewManager(config, manager.Options{
 		Scheme: scheme,
-		Cache:  controller.CacheOptions(scope),
+		Cache:  controller.CacheOptions(scope, time.Now),
 		Metrics: metricsserver.Options{
 			BindAddress: o.metricsAddress, SecureServing: true, FilterProvider: filters.WithAuthenticationAndAuthorization,
 		},

@@ -26,12 +26,12 @@ type Scope struct {
 
 // CacheOptions returns what the manager's cache holds: the operator's own kinds, and of Jobs and pods only those the
 // operator made, without what it never reads. No other kind may be cached; Secrets and ConfigMaps least of all.
-// DbtProjects are the same for all shards.
+// DbtProjects are the same for all shards. By now it is told which runs have ended so long ago that nothing more comes of them.
 //
 // Jobs and pods that succeeded are left to the API server where there is a collector, which has heard all that they had to
 // say: they are most of what a cluster keeps of runs. Kubernetes' scheduler watches by such a selector, too; what leaves it
 // is deleted for whoever watches.
-func CacheOptions(scope Scope) cache.Options {
+func CacheOptions(scope Scope, now func() time.Time) cache.Options {
 	shard := scope.Shard.Selector()
 	ours := shard.Add(*labelEquals(v1alpha1.LabelManagedBy, v1alpha1.ManagedBy))
 	jobs, pods := cache.ByObject{Label: ours, Transform: slimJob}, cache.ByObject{Label: ours, Transform: slimPod}
@@ -39,7 +39,7 @@ func CacheOptions(scope Scope) cache.Options {
 		jobs.Field = fields.OneTermNotEqualSelector("status.successful", "1")
 		pods.Field = fields.OneTermNotEqualSelector("status.phase", string(corev1.PodSucceeded))
 	}
-	run := slimRun(scope.Keeps, time.Now)
+	run := slimRun(scope.Keeps, now)
 	opts := cache.Options{
 		NewInformer:                 newInformer(run),
 		DefaultTransform:            cache.TransformStripManagedFields(),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/labels"
@@ -13,7 +14,7 @@ import (
 
 // The cache holds five kinds, of Jobs and pods the operator's own, and refuses to grow by a read of any other.
 func TestCacheHoldsNoMoreThanItMust(t *testing.T) {
-	opts := CacheOptions(Scope{Namespaces: []string{"a", "b"}})
+	opts := CacheOptions(Scope{Namespaces: []string{"a", "b"}}, time.Now)
 	if !opts.ReaderFailOnMissingInformer {
 		t.Error("a read of another kind would start to watch it")
 	}
@@ -33,7 +34,7 @@ func TestCacheHoldsNoMoreThanItMust(t *testing.T) {
 	if diff := cmp.Diff([]string{"*v1.Job", "*v1.Pod", "*v1alpha1.DbtProject", "*v1alpha1.DbtRun", "*v1alpha1.DbtSchedule"}, kinds); diff != "" {
 		t.Errorf("kinds (-want +got):\n%s", diff)
 	}
-	if len(opts.DefaultNamespaces) != 2 || len(CacheOptions(Scope{}).DefaultNamespaces) != 0 {
+	if len(opts.DefaultNamespaces) != 2 || len(CacheOptions(Scope{}, time.Now).DefaultNamespaces) != 0 {
 		t.Errorf("namespaces are %v", opts.DefaultNamespaces)
 	}
 }
@@ -42,7 +43,7 @@ func TestCacheHoldsNoMoreThanItMust(t *testing.T) {
 func TestWhatSucceededIsNotCached(t *testing.T) {
 	want := map[string]string{"*v1.Job": "status.successful!=1", "*v1.Pod": "status.phase!=Succeeded"}
 	for keeps, want := range map[bool]map[string]string{true: want, false: nil} {
-		for object, by := range CacheOptions(Scope{Keeps: keeps}).ByObject {
+		for object, by := range CacheOptions(Scope{Keeps: keeps}, time.Now).ByObject {
 			got := ""
 			if by.Field != nil {
 				got = by.Field.String()

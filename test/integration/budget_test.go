@@ -156,7 +156,7 @@ func TestCachedSizeOfARun(t *testing.T) {
 // cached returns an object as the manager's cache keeps it.
 func cached(t *testing.T, object client.Object) any {
 	t.Helper()
-	opts := controller.CacheOptions(controller.Scope{})
+	opts := controller.CacheOptions(controller.Scope{}, time.Now)
 	transform := opts.DefaultTransform
 	for kind, by := range opts.ByObject {
 		if fmt.Sprintf("%T", kind) == fmt.Sprintf("%T", object) && by.Transform != nil {

@@ -3,6 +3,7 @@ package integration
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -42,7 +43,7 @@ func (w *world) asOperator() (client.Client, cache.Cache) {
 	w.Helper()
 	direct, err := client.New(operator, client.Options{Scheme: scheme})
 	w.must(err)
-	opts := controller.CacheOptions(controller.Scope{Namespaces: []string{w.ns}, Keeps: true})
+	opts := controller.CacheOptions(controller.Scope{Namespaces: []string{w.ns}, Keeps: true}, time.Now)
 	opts.Scheme = scheme
 	objects, err := cache.New(operator, opts)
 	w.must(err)

@@ -60,7 +60,7 @@ func (o *office) operator() (*dbtschedule.Reconciler, *wire) {
 	over := &wire{}
 	cfg := rest.CopyConfig(operator)
 	cfg.Wrap(over.wrap)
-	mgr, err := ctrl.NewManager(cfg, ctrl.Options{Scheme: scheme, Cache: controller.CacheOptions(controller.Scope{Namespaces: []string{o.ns}}), Metrics: metricsserver.Options{BindAddress: "0"}})
+	mgr, err := ctrl.NewManager(cfg, ctrl.Options{Scheme: scheme, Cache: controller.CacheOptions(controller.Scope{Namespaces: []string{o.ns}}, time.Now), Metrics: metricsserver.Options{BindAddress: "0"}})
 	if err != nil {
 		o.Fatal(err)
 	}

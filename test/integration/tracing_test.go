@@ -32,7 +32,7 @@ import (
 func (w *world) tracer(kept *store.Store, to *otlptest.Receiver) (stop func()) {
 	w.Helper()
 	mgr, err := ctrl.NewManager(operator, ctrl.Options{
-		Scheme: scheme, Cache: controller.CacheOptions(controller.Scope{Namespaces: []string{w.ns}, Keeps: true}),
+		Scheme: scheme, Cache: controller.CacheOptions(controller.Scope{Namespaces: []string{w.ns}, Keeps: true}, time.Now),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
 	})

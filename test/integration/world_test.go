@@ -103,7 +103,7 @@ func bareManager(t testing.TB, over *wire, scope controller.Scope, change ...fun
 	cfg := rest.CopyConfig(operator)
 	cfg.Wrap(over.wrap)
 	opts := ctrl.Options{
-		Scheme: scheme, Cache: controller.CacheOptions(scope),
+		Scheme: scheme, Cache: controller.CacheOptions(scope, time.Now),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
 	}
