@@ -106,8 +106,10 @@ type DbtProjectSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(e, !e.name.startsWith('LD_') && !e.name.startsWith('PYTHON') && !e.name.startsWith('DBT_LOG_') && !e.name.startsWith('DBT_ENGINE_LOG_') && !e.name.startsWith('DBT_OPERATOR_') && !e.name.startsWith('DBT_ENV_CUSTOM_ENV_RUN_') && !e.name.startsWith('DBT_ENGINE_ENV_CUSTOM_ENV_RUN_') && !(e.name in ['HOME', 'PATH', 'TMPDIR', 'DBT_PROFILES_DIR', 'DBT_PROJECT_DIR', 'DBT_TARGET_PATH', 'DBT_SCHEDULED_TIME', 'DBT_ENGINE_PROFILES_DIR', 'DBT_ENGINE_PROJECT_DIR', 'DBT_ENGINE_TARGET_PATH', 'DBT_ENGINE_SCHEDULED_TIME']))",message="env holds a name the operator owns (LD_*, PYTHON*, HOME, PATH, TMPDIR, DBT_PROFILES_DIR, DBT_PROJECT_DIR, DBT_TARGET_PATH, DBT_LOG_*, DBT_SCHEDULED_TIME, the same behind DBT_ENGINE_, DBT_ENV_CUSTOM_ENV_RUN_*, DBT_OPERATOR_*): remove it; use spec.profiles for profiles.yml and spec.logFormat for what is logged"
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
-	// envFrom takes environment variables from Secrets and ConfigMaps. Names the operator owns (see env) are dropped
-	// before dbt starts. At most 16.
+	// envFrom takes environment variables from Secrets and ConfigMaps. Values that come from a Secret are redacted from what
+	// the pod prints and reports. Names the operator owns (see env) are dropped before dbt starts, and so are AWS identity
+	// variables without a token for sts.amazonaws.com; a value that the image has under such a name is lost, so a run whose
+	// envFrom brings PATH fails. At most 16.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/plan"
 )
 
 // Project returns what keeps a run from being made of the project, as one error with a line for each field, or nil.
@@ -13,15 +14,15 @@ import (
 func Project(spec *v1alpha1.DbtProjectSpec) error {
 	var errs []error
 	for _, e := range spec.Env {
-		if instead, reserved := ReservedEnv(e.Name); reserved {
+		if instead, reserved := plan.ReservedEnv(e.Name); reserved {
 			errs = append(errs, fmt.Errorf("spec.env[%s]: the operator owns this name: remove it and use %s", e.Name, instead))
 		}
-		if awsIdentity[e.Name] && !hasAudience(spec.Tokens, awsAudience) {
-			errs = append(errs, fmt.Errorf("spec.env[%s]: found without a token for %s: add that token to spec.tokens, or remove the variable", e.Name, awsAudience))
+		if plan.AWSIdentity(e.Name) && !hasAudience(spec.Tokens, plan.AWSAudience) {
+			errs = append(errs, fmt.Errorf("spec.env[%s]: found without a token for %s: add that token to spec.tokens, or remove the variable", e.Name, plan.AWSAudience))
 		}
 	}
 	for _, from := range spec.EnvFrom {
-		if instead, reserved := ReservedEnv(from.Prefix); reserved {
+		if instead, reserved := plan.ReservedEnv(from.Prefix); reserved {
 			errs = append(errs, fmt.Errorf("spec.envFrom: the prefix %q makes names the operator owns: use %s", from.Prefix, instead))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
+	"github.com/dbt-operator/dbt-operator/internal/plan"
 )
 
 // defaultExpiration is a token's lifetime in seconds where the object gives none, as the CRD says as well.
@@ -55,10 +56,10 @@ func members(field string, t v1alpha1.Token) []error {
 	if t.ExpirationSeconds != nil && *t.ExpirationSeconds == 3607 {
 		errs = append(errs, fmt.Errorf("%s.expirationSeconds: must not be 3607: API servers extend tokens of that length to a year", field))
 	}
-	if instead, reserved := ReservedEnv(t.Env); reserved {
+	if instead, reserved := plan.ReservedEnv(t.Env); reserved {
 		errs = append(errs, fmt.Errorf("%s.env: the operator owns %s: use another name, such as DBT_ENV_SECRET_TOKEN (for what %s does, use %s)", field, t.Env, t.Env, instead))
 	}
-	if strings.HasPrefix(t.Env, "DBT_ENV_CUSTOM_ENV_") || awsIdentity[t.Env] {
+	if strings.HasPrefix(t.Env, "DBT_ENV_CUSTOM_ENV_") || plan.AWSIdentity(t.Env) {
 		errs = append(errs, fmt.Errorf("%s.env: %s is no place for a token: use another name, such as DBT_ENV_SECRET_TOKEN", field, t.Env))
 	}
 	return errs

@@ -72,6 +72,9 @@ type Plan struct {
 	ResumeFrom bool `json:"resumeFrom,omitempty"`
 	// SecretEnv names the variables whose values are redacted from everything the pod prints or reports.
 	SecretEnv []string `json:"secretEnv,omitempty"`
+	// AWSIdentity says that the project has a token for AWS: without one, variables that redirect an AWS client to another
+	// identity are not taken from envFrom.
+	AWSIdentity bool `json:"awsIdentity,omitempty"`
 }
 
 // Token is a projected token that the runner hands on. Exactly one of Env and PGPass is set.

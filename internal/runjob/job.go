@@ -202,6 +202,7 @@ func planOf(run *v1alpha1.DbtRun, r *Resolved, opts Options) (plan.Plan, error) 
 		LogFormat:          string(r.Project.LogFormat),
 		GracePeriodSeconds: r.GracePeriod,
 		SecretEnv:          secretEnv(r.Project.Env),
+		AWSIdentity:        awsIdentity(r.Project),
 		Tokens:             handedOn(r.Project.Tokens),
 		Collector:          opts.Collector,
 		RetryNodes:         r.RetryNodes,

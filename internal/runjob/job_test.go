@@ -56,7 +56,7 @@ func TestBuild(t *testing.T) {
 	project := func() *testutil.ProjectWrapper { return testutil.MakeDbtProject("shop").Generation(3) }
 	everything := project().Git("https://git.example.com/shop.git").Ref(v1alpha1.GitRef{Tag: "v2"}).Path("dbt").GitSecret("git").
 		Target("prod").ProfilesSecret("profiles", "prod.yml").Env("A", "b").EnvSecret("DBT_ENV_SECRET_PASSWORD", "warehouse", "password").
-		Token("snowflake", "snowflakecomputing.com", 900).
+		Token("snowflake", "snowflakecomputing.com", 900).Token("aws", plan.AWSAudience, 3600).
 		Volume(v1alpha1.Volume{Name: "keys", MountPath: "/keys", Secret: &v1alpha1.LocalObjectReference{Name: "keys"}}).
 		Volume(v1alpha1.Volume{Name: "ca", MountPath: "/ca", ConfigMap: &v1alpha1.LocalObjectReference{Name: "ca"}}).
 		Volume(v1alpha1.Volume{Name: "duckdb", MountPath: "/duckdb", PersistentVolumeClaim: &v1alpha1.LocalObjectReference{Name: "duckdb"}}).
@@ -74,6 +74,10 @@ func TestBuild(t *testing.T) {
 		})
 	neverParsed := project().Git("https://git.example.com/shop.git")
 	neverParsed.Spec.PartialParse = v1alpha1.PartialParseNever
+	everything.Spec.EnvFrom = []corev1.EnvFromSource{
+		{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "warehouse"}}},
+		{Prefix: "DBT_ENV_", ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "settings"}, Optional: testutil.Ptr(true)}},
+	}
 	everything.Spec.Threads = testutil.Ptr[int32](8)
 	everything.Spec.LogFormat = v1alpha1.LogJSON
 	everything.Spec.Deps = v1alpha1.DepsNever

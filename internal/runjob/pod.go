@@ -87,7 +87,7 @@ func dbtContainer(r *Resolved, settings *v1alpha1.PodSettings, opts Options, pla
 		Command:         []string{plan.RunnerPath, "run"},
 		WorkingDir:      plan.Workspace,
 		Env:             append(project.Env, planEnv),
-		EnvFrom:         project.EnvFrom,
+		EnvFrom:         envFrom(project.EnvFrom),
 		Resources:       settings.Resources,
 		SecurityContext: containerSecurity(),
 		VolumeMounts:    mounts(r, opts),

@@ -3,6 +3,7 @@ package runjob
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -49,6 +50,26 @@ func secretEnv(env []corev1.EnvVar) []string {
 		}
 	}
 	return names
+}
+
+// envFrom returns the sources, and each of them a second time under names that tell the runner where a value came from.
+func envFrom(sources []corev1.EnvFromSource) []corev1.EnvFromSource {
+	out := sources
+	for _, s := range sources {
+		second := *s.DeepCopy()
+		if s.SecretRef != nil {
+			second.Prefix = plan.FromSecret + s.Prefix
+		} else {
+			second.Prefix = plan.FromConfigMap + s.Prefix
+		}
+		out = append(out, second)
+	}
+	return out
+}
+
+// awsIdentity reports whether variables of an AWS identity may come by envFrom.
+func awsIdentity(project *v1alpha1.DbtProjectSpec) bool {
+	return len(project.EnvFrom) > 0 && slices.ContainsFunc(project.Tokens, func(t v1alpha1.Token) bool { return t.Audience == plan.AWSAudience })
 }
 
 func encodeVars(vars map[string]apiextensionsv1.JSON) (json.RawMessage, error) {

@@ -47,6 +47,7 @@ func PodPaths() Paths {
 type Runner struct {
 	plan    plan.Plan
 	environ []string
+	envFrom envFrom
 	paths   Paths
 	folders folders
 	now     func() time.Time
@@ -84,10 +85,11 @@ type Runner struct {
 func New(c Config) *Runner {
 	useSafeHTTP()
 	r := &Runner{
-		plan: c.Plan, environ: c.Environ, paths: c.Paths, folders: folders{workspace: c.Paths.Workspace},
+		plan: c.Plan, paths: c.Paths, folders: folders{workspace: c.Paths.Workspace},
 		now: c.Now, after: c.After, jitter: c.Jitter, state: journal.NewState(),
 		print: newPrinter(c.Stdout, nil, c.Plan.LogFormat, c.Plan.Run, c.Now),
 	}
+	r.environ, r.envFrom = withoutEnvFrom(c.Environ, c.Plan.AWSIdentity)
 	if r.after == nil {
 		r.after = time.After
 	}
@@ -100,6 +102,7 @@ func New(c Config) *Runner {
 // while dbt runs.
 func (r *Runner) learnSecrets(profiles string) {
 	found := secrets(r.environ, r.plan.SecretEnv, profiles, r.paths.Tokens)
+	found = append(found, r.envFrom.secrets...)
 	found = append(found, fileSecrets(r.paths.GitCredentials)...)
 	if b, err := readSmall(r.paths.CollectorToken); err == nil {
 		found = append(found, string(b))
@@ -145,6 +148,9 @@ func (r *Runner) Prepare(ctx context.Context) int {
 
 // work does everything, and returns the error that stopped it.
 func (r *Runner) work(ctx context.Context) error {
+	if err := r.checkEnvFrom(); err != nil {
+		return err
+	}
 	for _, dir := range []string{r.folders.project(), r.folders.home(), r.folders.empty(), r.folders.logs(), r.folders.target()} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return unavailable("making the run's folders: %w", err)

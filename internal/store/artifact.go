@@ -53,11 +53,26 @@ func (s *Store) PutArtifact(ctx context.Context, of Owner, name string, r io.Rea
 	return a, nil
 }
 
-// publish makes c the current artifact and deletes the bytes of the one before.
+// publish makes c the current artifact and deletes the bytes that are not: those of the one before, or c's own if it fails.
+// Of two that replace the same one, the second finds the first.
 func (s *Store) publish(ctx context.Context, of Owner, name string, c layout.Current) (Artifact, error) {
-	key := layout.CurrentKey(of, name)
+	ids := []string{c.Data}
+	// It looks which is current, as a request that failed may have been carried out.
+	defer func() { s.discard(ctx, of, name, ids...) }()
+	release, err := s.publishing.take(ctx, layout.CurrentKey(of, name))
+	if err != nil {
+		return Artifact{}, err
+	}
+	defer release()
 	// What cannot be read is replaced all the same.
-	before, beforeErr := s.current(ctx, of, name)
+	if before, err := s.current(ctx, of, name); err == nil {
+		ids = append(ids, before.Data)
+	}
+	return s.makeCurrent(ctx, of, name, c)
+}
+
+func (s *Store) makeCurrent(ctx context.Context, of Owner, name string, c layout.Current) (Artifact, error) {
+	key := layout.CurrentKey(of, name)
 	doc, err := json.Marshal(c)
 	if err != nil {
 		return Artifact{}, err
@@ -68,10 +83,6 @@ func (s *Store) publish(ctx context.Context, of Owner, name string, c layout.Cur
 	o, err := s.objects.stat(ctx, key)
 	if err != nil {
 		return Artifact{}, err
-	}
-	if beforeErr == nil {
-		// It is published, whatever becomes of this; the bytes go with the run at the latest.
-		_ = s.objects.delete(ctx, layout.DataKey(of, name, before.Data))
 	}
 	return described(c, name, o), nil
 }

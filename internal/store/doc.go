@@ -35,5 +35,6 @@
 // A file system that hangs holds its callers until it goes on, whatever their contexts say. What is acknowledged as an artifact,
 // a document or a base has been synced to disk before; an append has not: after a power failure of the machine the last
 // appends of running streams may be missing (the stream then ends earlier, and its writer is told the offset to go on
-// from), nothing else. A process that dies loses nothing. It may leave files that end in .tmp, which go with their run.
+// from), nothing else. A process that dies loses nothing. It may leave files that end in .tmp, and bytes that no
+// artifact names, which go with their run; DeleteLeftovers deletes them before.
 package store

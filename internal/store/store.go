@@ -27,6 +27,8 @@ type Store struct {
 	objects objects
 	streams streams
 	onError func(error)
+	// publishing are the documents of artifacts that are being written.
+	publishing turns
 
 	// Work in the background: ctx ends it, places bounds it, mu guards closed.
 	ctx    context.Context
@@ -77,7 +79,9 @@ func newStore(objects objects, options ...Option) *Store {
 		objects: objects,
 		streams: streams{m: map[layout.Place]*stream{}, most: maxRemembered},
 		onError: func(error) {},
-		places:  make(chan struct{}, backgroundJobs),
+
+		publishing: turns{m: map[string]*turn{}},
+		places:     make(chan struct{}, backgroundJobs),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	for _, o := range options {

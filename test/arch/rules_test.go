@@ -194,7 +194,7 @@ var rules = map[string]rule{
 		never:    []string{module + "internal/runner"},
 	},
 
-	"internal/admission": {imports: []string{"api/v1alpha1"}, external: []string{"mvdan.cc/sh/v3/syntax"}, never: clients, pure: true},
+	"internal/admission": {imports: []string{"api/v1alpha1", "internal/plan"}, external: []string{"mvdan.cc/sh/v3/syntax"}, never: clients, pure: true},
 	"internal/attempt": {
 		imports:  []string{"api/v1alpha1", "internal/journal", "internal/runjob", "internal/text"},
 		external: objects,

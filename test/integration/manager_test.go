@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	v1alpha1 "github.com/dbt-operator/dbt-operator/api/v1alpha1"
 	"github.com/dbt-operator/dbt-operator/internal/controller"
 	"github.com/dbt-operator/dbt-operator/internal/journal"
+	"github.com/dbt-operator/dbt-operator/internal/plan"
 	"github.com/dbt-operator/dbt-operator/internal/testutil"
 )
 
@@ -39,6 +41,25 @@ func TestProjectSaysWhetherItCanRun(t *testing.T) {
 	w.must(admin.Patch(t.Context(), project, client.MergeFrom(base)))
 	if got, message := w.ready(project, 2); got != "False InvalidSpec" || !strings.Contains(message, "LD_") {
 		t.Errorf("Ready is %s: %s", got, message)
+	}
+}
+
+// The API server takes the second names under which the runner learns what came by envFrom.
+func TestEnvFromTwice(t *testing.T) {
+	w := newWorld(t)
+	project := testutil.MakeDbtProject("shop")
+	project.Spec.EnvFrom = []corev1.EnvFromSource{
+		{Prefix: "PG", SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "warehouse"}}},
+		{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "settings"}}},
+	}
+	w.project(project)
+	job := w.job(w.run(testutil.MakeDbtRun("a").Project("shop")))
+	var prefixes []string
+	for _, from := range job.Spec.Template.Spec.Containers[0].EnvFrom {
+		prefixes = append(prefixes, from.Prefix)
+	}
+	if want := []string{"PG", "", plan.FromSecret + "PG", plan.FromConfigMap}; !slices.Equal(prefixes, want) {
+		t.Errorf("prefixes %q, want %q", prefixes, want)
 	}
 }
 

@@ -23,6 +23,8 @@ const (
 	perKind = 8
 	// perProject is how many bytes the caches of a project have together.
 	perProject = 2 << 30
+	// leftover is the age at which what was never published as a cache is not going to be.
+	leftover = 6 * time.Hour
 )
 
 // Store is what a *store.Store does.
@@ -31,6 +33,7 @@ type Store interface {
 	Artifact(ctx context.Context, of store.Owner, name string) (io.ReadCloser, store.Artifact, error)
 	Artifacts(ctx context.Context, of store.Owner) ([]store.Artifact, error)
 	DeleteArtifact(ctx context.Context, of store.Owner, name string) error
+	DeleteLeftovers(ctx context.Context, of store.Owner, before time.Time) error
 	Projects(ctx context.Context, f func(p store.Project, lastWrite time.Time) error) error
 	DeleteProject(ctx context.Context, p store.Project) error
 }
@@ -90,11 +93,12 @@ func Put(ctx context.Context, s Store, at Place, name, digest string, body io.Re
 	if err != nil {
 		return store.Artifact{}, err
 	}
-	return made, prune(ctx, s, at)
+	return made, prune(ctx, s, at, made.Time)
 }
 
-// prune deletes the caches of other generations, and of this one the oldest that are too many.
-func prune(ctx context.Context, s Store, at Place) error {
+// prune deletes the caches of other generations, of this one the oldest that are too many, and what a manager left that died
+// before it published it. now is by the store's clock.
+func prune(ctx context.Context, s Store, at Place, now time.Time) error {
 	all, err := s.Artifacts(ctx, at.Project)
 	if err != nil {
 		return err
@@ -103,7 +107,7 @@ func prune(ctx context.Context, s Store, at Place) error {
 	for _, name := range surplus(all, at.Generation) {
 		errs = append(errs, s.DeleteArtifact(ctx, at.Project, name))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.DeleteLeftovers(ctx, at.Project, now.Add(-leftover)))...)
 }
 
 // surplus returns the names of the artifacts of a project that are to go.

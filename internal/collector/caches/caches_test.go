@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +28,12 @@ func named(kind, key string) string { return kind + "-" + digest(key) }
 
 func open(t *testing.T) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), "file://"+t.TempDir())
+	return openIn(t, t.TempDir())
+}
+
+func openIn(t *testing.T, dir string) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), "file://"+dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +102,32 @@ func TestWhatIsNotWholeIsNotKept(t *testing.T) {
 		t.Errorf("a body that breaks off: %v", err)
 	}
 	if found := got(t, s, at, name); found != "before" {
+		t.Errorf("found %q", found)
+	}
+}
+
+// What a manager leaves that dies before a cache is published can be read by nobody, and goes with a put that is much later.
+func TestLeftovers(t *testing.T) {
+	dir := t.TempDir()
+	s, at := openIn(t, dir), Place{project, 1}
+	put(t, s, at, named("parse", "k"), "kept")
+	of := filepath.Join(dir, "projects", project.Namespace, project.UID, "artifacts")
+	left := func(cache string, age time.Duration) string {
+		folder, file := filepath.Join(of, at.artifact(cache)), filepath.Join(of, at.artifact(cache), "0123456789abcdef.data")
+		written := time.Now().Add(-age)
+		if err := errors.Join(os.MkdirAll(folder, 0o750), os.WriteFile(file, []byte("left"), 0o600), os.Chtimes(file, written, written)); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	beside, alone, young := left(named("parse", "k"), leftover+time.Minute), left(named("parse", "never"), leftover+time.Minute), left(named("packages", "k"), leftover-time.Minute)
+	put(t, s, at, named("packages", "other"), "another")
+	for file, want := range map[string]bool{beside: false, alone: false, young: true} {
+		if _, err := os.Stat(file); (err == nil) != want {
+			t.Errorf("%s is there: %v, want %t", file, err, want)
+		}
+	}
+	if found := got(t, s, at, named("parse", "k")); found != "kept" {
 		t.Errorf("found %q", found)
 	}
 }

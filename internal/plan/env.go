@@ -1,6 +1,16 @@
-package admission
+package plan
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
+
+// What a container takes by envFrom it has a second time, under names that begin with one of these: so the runner knows where
+// a value came from, whatever the image and the container's own env say.
+const (
+	FromSecret    = "DBT_OPERATOR_FROM_SECRET_"
+	FromConfigMap = "DBT_OPERATOR_FROM_CONFIGMAP_"
+)
 
 // ReservedEnv reports whether a name of the environment belongs to the operator, and what to use instead of it.
 func ReservedEnv(name string) (instead string, reserved bool) {
@@ -29,10 +39,10 @@ func ReservedEnv(name string) (instead string, reserved bool) {
 	return "", false
 }
 
-// awsIdentity are variables that redirect an AWS client to another identity.
-var awsIdentity = map[string]bool{
-	"AWS_ROLE_ARN": true, "AWS_WEB_IDENTITY_TOKEN_FILE": true, "AWS_ROLE_SESSION_NAME": true,
-}
+// AWSAudience is the audience of tokens for AWS.
+const AWSAudience = "sts.amazonaws.com"
 
-// awsAudience is the audience of tokens for AWS.
-const awsAudience = "sts.amazonaws.com"
+// AWSIdentity reports whether a name of the environment redirects an AWS client to another identity.
+func AWSIdentity(name string) bool {
+	return slices.Contains([]string{"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_SESSION_NAME"}, name)
+}
