@@ -101,7 +101,7 @@ type DbtRunSpec struct {
 	Commands []string `json:"commands,omitempty"`
 
 	// vars are dbt variables, any JSON value by name. They are merged into --vars of every command; a variable that a
-	// command gives itself wins there. At most 128. Immutable.
+	// command gives itself wins there. At most 128, and with the commands little less than 128 KiB. Immutable.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=128
 	Vars map[string]apiextensionsv1.JSON `json:"vars,omitempty"`

@@ -215,6 +215,21 @@ func TestBuildRefusesBrokenVars(t *testing.T) {
 	}
 }
 
+// A variable that no process can be started with is refused before there is a Job: kubelet would try it again and again.
+func TestBuildRefusesWhatNoProcessTakes(t *testing.T) {
+	build := func(bytes int) error {
+		run := testutil.MakeDbtRun("r").Project("shop").Var("a", `"`+strings.Repeat("x", bytes)+`"`).Obj()
+		_, err := runjob.Build(run, runjob.Resolve(run, testutil.MakeDbtProject("shop").Obj(), nil), runjob.Options{})
+		return err
+	}
+	if err := build(120 << 10); err != nil {
+		t.Error(err)
+	}
+	if err := build(128 << 10); err == nil || !strings.Contains(err.Error(), "vars has 131080 bytes") || !strings.Contains(err.Error(), "a process takes 131072 at most") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestResolve(t *testing.T) {
 	run := func() *testutil.RunWrapper { return testutil.MakeDbtRun("r").Project("shop") }
 	project := func() *testutil.ProjectWrapper { return testutil.MakeDbtProject("shop") }

@@ -1,8 +1,6 @@
 package runjob
 
 import (
-	"strings"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
@@ -23,13 +21,10 @@ func podTemplate(run *v1alpha1.DbtRun, r *Resolved, opts Options) (*corev1.PodTe
 	if err != nil {
 		return nil, err
 	}
-	encoded, err := plan.Encode(p)
+	planEnv, err := planVariable(p)
 	if err != nil {
 		return nil, err
 	}
-	// Kubernetes expands $(NAME) and $$ in the values of variables; in JSON a $ stands only inside strings, and can be
-	// written so that nothing is found to expand.
-	planEnv := corev1.EnvVar{Name: plan.EnvVar, Value: strings.ReplaceAll(encoded, "$", `\u0024`)}
 	account := r.Project.ServiceAccountName
 	if account == "" {
 		account = defaultAccount
