@@ -46,7 +46,7 @@ func PackagesFolder(project fs.FS) string {
 	var doc struct {
 		Path string `yaml:"packages-install-path"`
 	}
-	if b, err := fs.ReadFile(project, "dbt_project.yml"); err == nil && yaml.Unmarshal(b, &doc) == nil && doc.Path != "" {
+	if b, err := fs.ReadFile(project, projectFile); err == nil && yaml.Unmarshal(b, &doc) == nil && doc.Path != "" {
 		return path.Clean(doc.Path)
 	}
 	return "dbt_packages"

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/dbt-operator/dbt-operator/internal/dbt"
 )
@@ -21,6 +22,7 @@ type State struct {
 	order        []*nodeState // by first appearance; those that were forgotten lie in it until it is tidied
 	open         map[*nodeState]struct{}
 	byCommand    map[int32][]*nodeState // those that appeared in a command; some have moved on to another since
+	hooks        map[int32][]*nodeState // those of byCommand that are hooks
 	seq          int
 	lineage      *Lineage
 	// text is how many bytes the strings of nodes have.
@@ -68,6 +70,9 @@ type nodeState struct {
 	cut string
 }
 
+// Hook reports whether the node is a hook of a project, on-run-start or on-run-end.
+func (n Node) Hook() bool { return strings.HasPrefix(n.ID, "operation.") }
+
 // StatusInterrupted is the status of a node that was cut off: it started, and its pod or its dbt ended before it did.
 // dbt has no word for it.
 const StatusInterrupted = "interrupted"
@@ -93,7 +98,7 @@ func (s *State) Size() int { return s.text + len(s.order)*nodeCost }
 
 // NewState returns the state of an empty journal.
 func NewState() *State {
-	return &State{nodes: map[string]*nodeState{}, open: map[*nodeState]struct{}{}, byCommand: map[int32][]*nodeState{}}
+	return &State{nodes: map[string]*nodeState{}, open: map[*nodeState]struct{}{}, byCommand: map[int32][]*nodeState{}, hooks: map[int32][]*nodeState{}}
 }
 
 // Apply folds in the next entry.
@@ -157,17 +162,33 @@ func (s *State) begin(e Entry) {
 
 // forget drops the nodes of a command that is begun anew: what became of them before does not count.
 func (s *State) forget(command int32) {
-	for _, n := range s.byCommand[command] {
-		if n.command == command && !n.forgotten {
-			n.forgotten = true
-			s.text -= n.text()
-			delete(s.nodes, n.ID)
+	s.drop(command, s.byCommand[command])
+	delete(s.byCommand, command)
+	delete(s.hooks, command)
+}
+
+// drop forgets those of some nodes that are of a command, and returns how many they were.
+func (s *State) drop(command int32, nodes []*nodeState) (n int32) {
+	for _, x := range nodes {
+		if x.command == command && !x.forgotten {
+			x.forgotten = true
+			s.text -= x.text()
+			delete(s.nodes, x.ID)
+			delete(s.open, x)
+			n++
 		}
 	}
-	delete(s.byCommand, command)
 	if len(s.order) > 2*len(s.nodes) {
 		s.order = slices.DeleteFunc(s.order, func(n *nodeState) bool { return n.forgotten })
 	}
+	return n
+}
+
+// starts takes in that dbt itself has started with a command. Its hooks run each time, and dbt says of one only that it failed:
+// what became of them before does not count.
+func (s *State) starts(c *CommandState) {
+	c.seen -= s.drop(c.Index, s.hooks[c.Index])
+	delete(s.hooks, c.Index)
 }
 
 // all returns the nodes by first appearance.
@@ -190,6 +211,7 @@ func (s *State) underWay(e Entry) {
 	switch e.Kind {
 	case KindInvocation:
 		c.InvocationID = e.InvocationID
+		s.starts(c)
 	case KindTotal:
 		c.Total = max(c.Total, e.Total)
 	case KindCommandEnd:
@@ -214,12 +236,17 @@ func (s *State) node(n Node) *nodeState {
 		s.order = append(s.order, known)
 		s.byCommand[known.command] = append(s.byCommand[known.command], known)
 	}
-	if c := s.current; c != nil && (came || known.command != c.Index) {
+	c := s.current
+	moved := c != nil && (came || known.command != c.Index)
+	if moved {
 		if known.command != c.Index {
 			s.byCommand[c.Index] = append(s.byCommand[c.Index], known)
 		}
 		known.command = c.Index
 		c.seen++
+	}
+	if moved && n.Hook() {
+		s.hooks[c.Index] = append(s.hooks[c.Index], known)
 	}
 	s.hold(&known.ResourceType, keep(n.ResourceType, known.ResourceType))
 	s.hold(&known.Path, keep(n.Path, known.Path))

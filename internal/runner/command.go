@@ -71,6 +71,11 @@ type begun struct {
 	retry        int32 // of its failed nodes, counted from 1
 }
 
+// anew returns how the command is begun anew, and why.
+func (b begun) anew(why string) begun {
+	return begun{index: b.index, words: b.words, mode: journal.ModeAnew, note: why}
+}
+
 func (b begun) name() string { return "dbt " + strings.Join(b.words, " ") }
 
 // command runs one dbt command and returns a *stopped error when it did not end well.

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -230,5 +231,51 @@ func TestResumeFromARunThatIsNotKnown(t *testing.T) {
 	code, report := p.run()
 	if code != 0 || report.Results.Success != 2 || !strings.HasPrefix(report.Commands[0].Note, "getting the journal of what was done before: the collector answered 403") {
 		t.Errorf("all is run, and why is told: %d, %+v", code, report)
+	}
+}
+
+// Hooks are no nodes of dbt ls, and dbt runs none of them alone: a command whose nodes have all ended well is over only if
+// nothing is known against its hooks.
+func TestHooksThatAreLeft(t *testing.T) {
+	const hook, withHooks = "operation.shop.shop-on-run-end-0", "name: shop\non-run-end: [\"{{ grant() }}\"]\n"
+	nodes := []journal.Entry{
+		{Kind: journal.KindBegin, Pod: "pod-a"}, {Kind: journal.KindCommand, Line: "dbt build"}, {Kind: journal.KindInvocation, InvocationID: "i"},
+		node(journal.KindResult, model(1), "success"),
+	}
+	failed := append(slices.Clone(nodes), node(journal.KindResult, hook, "error"), journal.Entry{Kind: journal.KindCommandEnd, Outcome: journal.NodesFailed, ExitCode: 1})
+	broken := append(slices.Clone(nodes), journal.Entry{Kind: journal.KindCommandEnd, Outcome: journal.DbtError, ExitCode: 2})
+	for name, tc := range map[string]struct {
+		reason  string
+		before  []journal.Entry
+		from    bool
+		project string
+		note    string
+		dbt     []string
+	}{
+		"None":        {"nothing is left", nodes, false, "name: shop\n", "0 of 1 nodes were left", []string{"ls"}},
+		"NotDone":     {"nobody knows whether they ran", nodes, false, withHooks, "its nodes had ended well, and nobody knows how far its hooks at the end had come", []string{"ls", "build"}},
+		"Failed":      {"they are what is left", failed, true, withHooks, "its nodes had ended well, and its hook " + hook + " had failed", []string{"ls", "build"}},
+		"DbtFailed":   {"nobody knows at what", broken, true, "name: shop\n", "its nodes had ended well, and then dbt failed", []string{"ls", "build"}},
+		"NoneOfOther": {"the node that failed is none any more", append(slices.Clone(nodes), node(journal.KindResult, model(2), "error"), journal.Entry{Kind: journal.KindCommandEnd, Outcome: journal.NodesFailed, ExitCode: 1}), true, withHooks, "0 of 1 nodes had not ended well in the run that this one goes on from; the others are not counted here:", []string{"ls"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := collectortest.New(t)
+			p := attemptOf(t, c, "pod-b")
+			makeFile(t, filepath.Join(p.paths.ConfigMap, "dbt_project.yml"), tc.project)
+			if p.plan.ResumeFrom = tc.from; tc.from {
+				c.From(entries(tc.before...))
+			} else {
+				c.SetStream("pod-a", journal.StreamJournal, entries(tc.before...))
+			}
+			p.dbt.script(1, listed(1)...)
+			p.dbt.script(2, made(1, 1, 1)...)
+			code, report := p.run()
+			if got := p.dbt.subCommands(); code != 0 || !slices.Equal(got, tc.dbt) {
+				t.Errorf("%s: %d, dbt was started for %q, want %q: %+v", tc.reason, code, got, tc.dbt, report)
+			}
+			if state, _ := c.Fold(t).Command(0); state.Note != tc.note {
+				t.Errorf("%s: note\n got %q\nwant %q", tc.reason, state.Note, tc.note)
+			}
+		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dbt-operator/dbt-operator/internal/journal"
@@ -53,6 +54,8 @@ func (r *Runner) retryable(ctx context.Context, p project, b begun) (begun, stri
 		return b, "", err
 	case next.mode != b.mode:
 		return b, next.note, nil
+	case len(left) == 0 && slices.ContainsFunc(r.state.Nodes(b.index), journal.Node.Hook):
+		return b, "they are hooks, which dbt does not run alone", nil
 	case len(left) == 0:
 		return b, "they are no more part of what " + b.name() + " selects", nil
 	}

@@ -48,6 +48,29 @@ func TestRetryOfNodes(t *testing.T) {
 			t.Errorf("message %q, want %q", report.Message, want)
 		}
 	})
+	t.Run("HealsBesideAHook", func(t *testing.T) {
+		// dbt says of a hook only that it failed.
+		const hook = "operation.shop.shop-on-run-end-0"
+		p := newPod(t)
+		p.plan.RetryNodes = plan.RetryNodes{Limit: 1}
+		p.dbt.script(1, script(version(), made(1, 6, 8), fails(7, "not yet"), hookFailed(hook), exits(1))...)
+		p.dbt.script(2, listed(8)...)
+		p.dbt.script(3, script(version(), made(7, 8, 2))...)
+		code, report := p.run()
+		if code != 0 || report.Results != (journal.Results{Success: 8}) || report.Message != "" || len(report.Failures) > 0 || report.Selected != 8 {
+			t.Errorf("got %d, %+v", code, report)
+		}
+	})
+	t.Run("OnlyAHook", func(t *testing.T) {
+		p := newPod(t)
+		p.plan.RetryNodes = plan.RetryNodes{Limit: 1}
+		p.dbt.script(1, script(version(), made(1, 8, 8), hookFailed("operation.shop.shop-on-run-end-0"), exits(1))...)
+		p.dbt.script(2, listed(8)...)
+		code, report := p.run()
+		if code != journal.ExitNodesFailed || report.Results.Error != 1 || !strings.Contains(p.screen.String(), "The nodes that failed are not retried: they are hooks, which dbt does not run alone") {
+			t.Errorf("got %d, %+v\n%s", code, report, p.screen)
+		}
+	})
 	t.Run("CannotBePlanned", func(t *testing.T) {
 		p := newPod(t)
 		p.plan.RetryNodes = plan.RetryNodes{Limit: 1}
@@ -85,6 +108,11 @@ func TestRetryOfNodes(t *testing.T) {
 		})
 		goesOn(t, c)
 	})
+}
+
+// hookFailed is what dbt says of a hook that failed.
+func hookFailed(id string) step {
+	return step{Out: event("Z024", "RunResultErrorNoMessage", "error", "x", map[string]any{"node_info": nodeInfo(id, "error"), "msg": "permission denied"})}
 }
 
 // goesOn runs the pod after one that had made six of eight models and was to retry the other two.

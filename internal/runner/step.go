@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 
+	"github.com/dbt-operator/dbt-operator/internal/dbt"
 	"github.com/dbt-operator/dbt-operator/internal/journal"
 )
 
@@ -70,17 +73,46 @@ func (r *Runner) resume(ctx context.Context, p project, b begun) error {
 
 // rest runs what is left of a command or, where goOn says so, all of it.
 func (r *Runner) rest(ctx context.Context, p project, b begun, left []string) error {
+	over := b.spawn != nil && len(left) == 0
+	if why := r.unfinished(p, b.index); over && why != "" {
+		b, over = b.anew(why), false
+	}
 	r.print.line("info", r.begins(b))
-	if b.spawn != nil && len(left) == 0 {
+	if over {
 		return r.nothingLeft(b)
 	}
 	err := r.command(ctx, p, b)
 	if b.spawn != nil && r.cameToNothing(ctx, err) {
-		b = begun{index: b.index, words: b.words, mode: journal.ModeAnew, note: "what was left did not begin: " + err.Error()}
+		b = b.anew("what was left did not begin: " + err.Error())
 		r.print.line("info", r.begins(b))
 		err = r.command(ctx, p, b)
 	}
 	return r.retried(ctx, p, b, err)
+}
+
+// unfinished says why a command is not over of which no node is left, empty when it is. What is left then dbt does not do
+// alone: without a node to run it runs no hook (dbt/task/runnable.py of dbt 1.11).
+func (r *Runner) unfinished(p project, index int32) string {
+	of := r.state
+	c, began := of.Command(index)
+	if !began && r.from != nil {
+		of = r.from
+		c, _ = of.Command(index)
+	}
+	nodes := of.Nodes(index)
+	if i := slices.IndexFunc(nodes, func(n journal.Node) bool { return n.Hook() && n.Failed() }); i >= 0 {
+		return "its nodes had ended well, and its hook " + nodes[i].ID + " had failed"
+	}
+	switch c.Outcome {
+	case journal.Succeeded, journal.NodesFailed:
+		return ""
+	case journal.DbtError:
+		return "its nodes had ended well, and then dbt failed"
+	}
+	if dbt.EndHooks(os.DirFS(p.Dir)) {
+		return "its nodes had ended well, and nobody knows how far its hooks at the end had come"
+	}
+	return ""
 }
 
 // cameToNothing reports whether err is that of a dbt that failed before it came to any node.
