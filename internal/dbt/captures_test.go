@@ -49,6 +49,7 @@ func captures() []capture {
 			capture{engine: engine, name: "no-connection", exit: 2, ending: DbtError, message: refused},
 		)
 	}
+	c = append(c, capture{engine: "dbt111-duckdb", name: "microbatch", exit: 1, ending: NodesFailed, counts: Counts{Success: 1, Error: 1}, failed: "model.mb.ev", message: "Could not convert string"})
 	for _, engine := range v1[:2] {
 		c = append(c,
 			capture{engine: engine, name: "freshness", ending: EndedWell, counts: Counts{Success: 4}},

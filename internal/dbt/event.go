@@ -37,6 +37,7 @@ type Data struct {
 	Path           string
 	Exception      string
 	Failures       int32  // rows that a test found
+	Batches        int32  // of a microbatch model
 	Success        *bool  // how a command of dbt 2.x says it ended
 	Adapter        string // the adapter's own word on what a statement did, such as "SELECT 100"
 }

@@ -209,7 +209,7 @@ type wireData struct {
 	total, totalTests, totalNodes        int32 // dbt 1.x calls the total num_models in results of tests
 	seconds                              float64
 	message, result, path, exception     string
-	failures                             int32
+	failures, batches                    int32
 	success                              *bool
 	status                               string
 	node                                 Node
@@ -222,7 +222,7 @@ func (w *wireData) event() (Data, Node) {
 		Version: strings.TrimPrefix(w.version, "="), AdapterName: w.adapterName,
 		AdapterVersion: strings.TrimPrefix(w.adapterVersion, "="), Total: max(w.total, w.totalTests, w.totalNodes),
 		Seconds: w.seconds, Message: firstNonEmpty(w.message, w.result), Path: w.path, Exception: w.exception,
-		Failures: w.failures, Success: w.success, Adapter: firstNonEmpty(w.result, w.status),
+		Failures: w.failures, Batches: w.batches, Success: w.success, Adapter: firstNonEmpty(w.result, w.status),
 	}, n
 }
 
@@ -277,6 +277,8 @@ func (p *parser) dataNumber(w *wireData, name []byte) bool {
 		return p.count(&w.totalTests)
 	case `"node_count"`:
 		return p.count(&w.totalNodes)
+	case `"total_batches"`:
+		return p.count(&w.batches)
 	case `"num_failures"`:
 		return p.count(&w.failures)
 	case `"execution_time"`:

@@ -1,6 +1,7 @@
 package dbt
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -13,6 +14,8 @@ type PlannedNode struct {
 	// Idle says that nothing is done for the node: an ephemeral model, of which dbt 1.x does not speak at all, or an
 	// exposure.
 	Idle bool
+	// Lookback is how many batches before the last one a microbatch model builds again whose table is there.
+	Lookback int32
 }
 
 // Plan collects the nodes of a command from the events of the dbt ls that PlanWords made. Its memory is bounded by the
@@ -87,16 +90,22 @@ func ParsePlanned(e Event) (PlannedNode, bool) {
 		ResourceType  string `json:"resource_type"`
 		Materialized1 string `json:"config.materialized"` // dbt 1.x
 		Materialized2 string `json:"materialized"`        // dbt 2.x
+		Lookback1     *int32 `json:"config.lookback"`
+		Lookback2     *int32 `json:"lookback"`
 	}
 	if json.Unmarshal([]byte(e.Data.Message), &w, lenient) != nil || w.ResourceType == "" || !validID(w.UniqueID) {
 		return PlannedNode{}, false
 	}
-	return PlannedNode{
-		UniqueID: w.UniqueID, ResourceType: w.ResourceType,
-		Idle: w.ResourceType == "exposure" ||
-			w.ResourceType == "model" && firstNonEmpty(w.Materialized1, w.Materialized2) == "ephemeral",
-	}, true
+	n := PlannedNode{UniqueID: w.UniqueID, ResourceType: w.ResourceType, Idle: w.ResourceType == "exposure"}
+	if w.ResourceType == "model" {
+		n.Idle = firstNonEmpty(w.Materialized1, w.Materialized2) == "ephemeral"
+		n.Lookback = *cmp.Or(w.Lookback1, w.Lookback2, &defaultLookback)
+	}
+	return n, true
 }
+
+// defaultLookback is dbt's own. https://docs.getdbt.com/reference/resource-configs/lookback
+var defaultLookback int32 = 1
 
 // validID reports whether a text can be a unique_id: its kind, its package and its name, with a dot between.
 func validID(s string) bool {

@@ -29,11 +29,13 @@ func TestParsePlanned(t *testing.T) {
 		want         PlannedNode
 		ok           bool
 	}{
-		"Version1":    {"dbt 1.x", listed(`{"unique_id": "model.rs.m7", "resource_type": "model", "config.materialized": "table"}`), PlannedNode{UniqueID: "model.rs.m7", ResourceType: "model"}, true},
-		"Version2":    {"dbt 2.x", listed(`{"materialized":"view","resource_type":"model","unique_id":"model.rs.m7"}`), PlannedNode{UniqueID: "model.rs.m7", ResourceType: "model"}, true},
-		"Ephemeral1":  {"dbt 1.x never speaks of it again", listed(`{"unique_id": "model.rs.m9", "resource_type": "model", "config.materialized": "ephemeral"}`), PlannedNode{"model.rs.m9", "model", true}, true},
-		"Ephemeral2":  {"the same of dbt 2.x", listed(`{"materialized":"ephemeral","resource_type":"model","unique_id":"model.rs.m9"}`), PlannedNode{"model.rs.m9", "model", true}, true},
-		"Exposure":    {"nothing is done for it", listed(`{"materialized":"snapshot","resource_type":"exposure","unique_id":"exposure.rs.dash"}`), PlannedNode{"exposure.rs.dash", "exposure", true}, true},
+		"Version1":    {"dbt 1.x", listed(`{"unique_id": "model.rs.m7", "resource_type": "model", "config.materialized": "table"}`), PlannedNode{UniqueID: "model.rs.m7", ResourceType: "model", Lookback: 1}, true},
+		"Version2":    {"dbt 2.x", listed(`{"materialized":"view","resource_type":"model","unique_id":"model.rs.m7"}`), PlannedNode{UniqueID: "model.rs.m7", ResourceType: "model", Lookback: 1}, true},
+		"Ephemeral1":  {"dbt 1.x never speaks of it again", listed(`{"unique_id": "model.rs.m9", "resource_type": "model", "config.materialized": "ephemeral"}`), PlannedNode{UniqueID: "model.rs.m9", ResourceType: "model", Idle: true, Lookback: 1}, true},
+		"Ephemeral2":  {"the same of dbt 2.x", listed(`{"materialized":"ephemeral","resource_type":"model","unique_id":"model.rs.m9"}`), PlannedNode{UniqueID: "model.rs.m9", ResourceType: "model", Idle: true, Lookback: 1}, true},
+		"Lookback1":   {"dbt 1.x", listed(`{"unique_id": "model.rs.m7", "resource_type": "model", "config.lookback": 3}`), PlannedNode{UniqueID: "model.rs.m7", ResourceType: "model", Lookback: 3}, true},
+		"Lookback2":   {"dbt 2.x", listed(`{"lookback":0,"resource_type":"model","unique_id":"model.rs.m7"}`), PlannedNode{UniqueID: "model.rs.m7", ResourceType: "model"}, true},
+		"Exposure":    {"nothing is done for it", listed(`{"materialized":"snapshot","resource_type":"exposure","unique_id":"exposure.rs.dash"}`), PlannedNode{UniqueID: "exposure.rs.dash", ResourceType: "exposure", Idle: true}, true},
 		"Test":        {"its name holds dots", listed(`{"unique_id": "test.rs.not_null_m1_id.558fac2ce5", "resource_type": "test"}`), PlannedNode{UniqueID: "test.rs.not_null_m1_id.558fac2ce5", ResourceType: "test"}, true},
 		"Log":         {"what dbt ls logs is no node", general("A001", "info", `{"unique_id":"model.a.b","resource_type":"model"}`, `"msg":"{\"unique_id\":\"model.a.b\",\"resource_type\":\"model\"}"`), PlannedNode{}, false},
 		"Printed":     {"a macro prints while the project is read", listed(`{"hello": 1}`), PlannedNode{}, false},

@@ -38,6 +38,8 @@ type NodeState struct {
 	Seconds    float64
 	// Rows is how many rows the adapter says were affected, or a test found; 0 also when nobody says.
 	Rows int64
+	// Batches is how many a microbatch model is built in, 0 for others.
+	Batches int32
 	// Message is why the node did not end well, at most 4 KiB.
 	Message string
 }
@@ -130,6 +132,8 @@ func (r *Recorder) observeNode(e Event) {
 	case results[e.Code]:
 		r.total(e.Data.Total)
 		r.finish(e)
+	case e.Code == "Q045":
+		r.batch(e)
 	case e.Level == "error" || e.Level == "warn":
 		r.explain(e)
 	}
@@ -150,6 +154,16 @@ func (r *Recorder) start(e Event) {
 	n.started = true
 	n.Start = cmp.Or(millis(e.Node.StartedAt), millis(e.Time))
 	r.command.open++
+	r.told(n)
+}
+
+// batch records that a batch of a node starts.
+func (r *Recorder) batch(e Event) {
+	n := r.node(e.Node)
+	if n == nil || n.Batches == e.Data.Batches || n.Status != "" {
+		return
+	}
+	n.Batches = e.Data.Batches
 	r.told(n)
 }
 

@@ -2,6 +2,7 @@ package dbt
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -300,5 +301,31 @@ func TestJudge(t *testing.T) {
 				t.Errorf("%s: got %s %q, want %s %q", tc.reason, got, message, tc.want, tc.message)
 			}
 		})
+	}
+}
+
+// What dbt 1.11 says of a microbatch model of which one batch of 21 failed.
+func TestRecorderCountsBatches(t *testing.T) {
+	b, err := os.ReadFile("testdata/dbt111-duckdb-microbatch.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	states := map[string]NodeState{}
+	var begun []int32
+	r := NewRecorder(func(c Change) {
+		if c.Node != nil {
+			states[c.Node.ID] = *c.Node
+			if c.Node.Status == "" {
+				begun = append(begun, c.Node.Batches)
+			}
+		}
+	})
+	record(t, r, strings.Split(strings.TrimSpace(string(b)), "\n")...)
+	if got := states["model.mb.ev"]; got.Batches != 21 || got.Status != "partial success" {
+		t.Errorf("got %+v", got)
+	}
+	// It is known before the first batch has ended, and told once.
+	if diff := cmp.Diff([]int32{0, 0, 21}, begun); diff != "" {
+		t.Errorf("starts (-want +got):\n%s", diff)
 	}
 }

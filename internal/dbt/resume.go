@@ -43,7 +43,18 @@ func PlanWords(words []string) ([]string, error) {
 	}
 	// How a model is materialized is config.materialized in dbt 1.x and materialized in 2.x; each leaves out what it
 	// does not know.
-	return append(plan, "--output", "json", "--output-keys", "unique_id", "resource_type", "config.materialized", "materialized"), nil
+	return append(plan, "--output", "json", "--output-keys", "unique_id", "resource_type", "config.materialized", "materialized", "config.lookback", "lookback"), nil
+}
+
+// Windowed reports whether a command says itself which batches of microbatch models it builds, whatever was built before: all of
+// them, or those of a given time.
+func Windowed(words []string) bool {
+	options, err := split(words)
+	given := map[string]bool{}
+	for _, o := range options {
+		given[o.name] = true
+	}
+	return err == nil && (given["--full-refresh"] || given["--event-time-start"] && given["--event-time-end"])
 }
 
 // RetryWords returns the words of the command that does what is left of another one. stateDir is a folder with nothing

@@ -9,7 +9,7 @@ import (
 )
 
 func TestResumedWords(t *testing.T) {
-	keys := []string{"--output", "json", "--output-keys", "unique_id", "resource_type", "config.materialized", "materialized"}
+	keys := []string{"--output", "json", "--output-keys", "unique_id", "resource_type", "config.materialized", "materialized", "config.lookback", "lookback"}
 	rest := []string{"--select", "result:skipped", "--indirect-selection", "empty", "--state", "/s"}
 	cases := map[string]struct {
 		reason, words string

@@ -92,7 +92,9 @@ type Node struct {
 	// Seconds is the execution time as dbt counts it.
 	Seconds float64 `json:"sec,omitempty"`
 	// Rows is the number of rows the adapter says were affected, -1 or 0 when it does not say; for a test, of rows found.
-	Rows     int64  `json:"rows,omitempty"`
+	Rows int64 `json:"rows,omitempty"`
+	// Batches is how many a microbatch model is built in, 0 for others.
+	Batches  int32  `json:"b,omitempty"`
 	Relation string `json:"rel,omitempty"`
 	Path     string `json:"p,omitempty"`
 	// Message is why a node did not end well.
@@ -237,5 +239,6 @@ func boundedNode(n Node) Node {
 	n.Start, n.End = min(max(0, n.Start), lastMilli), min(max(0, n.End), lastMilli)
 	n.Seconds = boundedTime(NodeTime{Seconds: n.Seconds}).Seconds
 	n.Rows = max(-1, n.Rows)
+	n.Batches = min(max(0, n.Batches), maxTotal)
 	return n
 }

@@ -281,7 +281,7 @@ func (s *State) start(n Node) {
 	s.open[known] = struct{}{}
 	s.status(known, "")
 	s.hold(&known.Message, "")
-	known.Start, known.End, known.Seconds, known.Rows = n.Start, 0, 0, 0
+	known.Start, known.End, known.Seconds, known.Rows, known.Batches = n.Start, 0, 0, 0, n.Batches
 }
 
 func (s *State) result(n Node) {
@@ -297,7 +297,7 @@ func (s *State) result(n Node) {
 	s.status(known, n.Status)
 	s.hold(&known.Message, n.Message)
 	known.Start, known.End = cmp.Or(n.Start, known.Start), n.End
-	known.Seconds, known.Rows = n.Seconds, n.Rows
+	known.Seconds, known.Rows, known.Batches = n.Seconds, n.Rows, cmp.Or(n.Batches, known.Batches)
 }
 
 func (s *State) end(e Entry) {

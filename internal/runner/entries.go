@@ -38,7 +38,7 @@ func (r *Runner) changed(c dbt.Change) {
 		n := c.Node
 		e := journal.Entry{Kind: journal.KindResult, Node: &journal.Node{
 			ID: n.ID, ResourceType: n.ResourceType, Status: n.Status, Start: n.Start, End: n.End, Seconds: n.Seconds,
-			Rows: n.Rows, Relation: n.Relation, Path: n.Path, Message: n.Message,
+			Rows: n.Rows, Batches: n.Batches, Relation: n.Relation, Path: n.Path, Message: n.Message,
 		}}
 		if n.Status == "" {
 			e.Kind = journal.KindStart

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/dbt-operator/dbt-operator/internal/dbt"
@@ -17,9 +18,12 @@ import (
 // stopped meanwhile.
 func (r *Runner) goOn(ctx context.Context, p project, b begun) (begun, []string, error) {
 	left, err := r.left(ctx, p, &b)
+	var gap *batchesLeftOut
 	switch {
 	case ctx.Err() != nil:
 		return b, nil, &stopped{journal.Interrupted, "stopped before " + b.name()}
+	case errors.As(err, &gap) && b.retry == 0:
+		return b, nil, r.mayNotGoOn(b, gap)
 	case err != nil:
 		b.mode, b.note, b.spawn, b.total = journal.ModeAnew, r.redact.Clean(err.Error()), nil, 0
 		return b, nil, nil
@@ -60,9 +64,62 @@ func (r *Runner) left(ctx context.Context, p project, b *begun) ([]string, error
 			left = append(left, name)
 		}
 	}
+	if gap := r.batchesLeftOut(*b, planned.Nodes(), left); gap != nil {
+		return nil, gap
+	}
 	b.planned += len(left)
 	b.total += int32(len(left))
 	return left, r.layDown(b, planned.Results(statuses))
+}
+
+// batchesLeftOut is a microbatch model of which more batches were begun than dbt would build if it went on: as its table is
+// there now, those of its lookback alone. Which of the others are built nobody can tell but the dbt that is gone, and to
+// begin anew would be no better.
+type batchesLeftOut struct {
+	node          string
+	begun, builds int32
+}
+
+func (e *batchesLeftOut) Error() string {
+	return fmt.Sprintf("%s is a microbatch model of which %d batches were begun, and dbt would build the last %d alone now: run it with --event-time-start and --event-time-end of what is missing, or with --full-refresh",
+		e.node, e.begun, e.builds)
+}
+
+// batchesLeftOut returns the first of what is left of a command with which dbt would leave out batches, nil when it would with
+// none.
+func (r *Runner) batchesLeftOut(b begun, planned []dbt.PlannedNode, left []string) *batchesLeftOut {
+	if dbt.Windowed(b.words) {
+		return nil
+	}
+	batches := map[string]int32{}
+	look := func(nodes []journal.Node) {
+		for _, n := range nodes {
+			// Of one that is an error no batch was built: the window is the same again.
+			if batches[n.ID] = n.Batches; n.Status == "error" {
+				batches[n.ID] = 0
+			}
+		}
+	}
+	if r.from != nil {
+		look(r.from.Nodes(b.index))
+	}
+	look(r.state.Nodes(b.index))
+	for _, n := range planned {
+		name := r.redact.Clean(n.UniqueID)
+		if builds := n.Lookback + 1; batches[name] > builds && slices.Contains(left, name) {
+			return &batchesLeftOut{name, batches[name], builds}
+		}
+	}
+	return nil
+}
+
+// mayNotGoOn records that a command failed, as going on with it would pass for success and leave out data.
+func (r *Runner) mayNotGoOn(b begun, why error) error {
+	b.note = "it was not gone on with"
+	r.begin(b)
+	message := b.name() + " cannot go on: " + why.Error()
+	r.enter(journal.Entry{Kind: journal.KindCommandEnd, ExitCode: -1, Outcome: journal.DbtError, Message: message})
+	return &stopped{journal.DbtError, message}
 }
 
 // done returns the nodes of a command that have nothing left to do, with their status, and which of them that other run

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/dbt-operator/dbt-operator/internal/journal"
+	"github.com/dbt-operator/dbt-operator/internal/plan"
 	"github.com/dbt-operator/dbt-operator/internal/testutil/collectortest"
 )
 
@@ -277,5 +278,72 @@ func TestHooksThatAreLeft(t *testing.T) {
 				t.Errorf("%s: note\n got %q\nwant %q", tc.reason, state.Note, tc.note)
 			}
 		})
+	}
+}
+
+// batches is a microbatch model that is cut off at the first of so many batches.
+func batches(id string, total int) []step {
+	return script(started(id, 2), step{Out: event("Q045", "LogStartBatch", "info", "Batch 1", map[string]any{
+		"node_info": nodeInfo(id, "started"), "batch_index": 1, "total_batches": total,
+	})})
+}
+
+// A microbatch model's window is counted anew by each dbt that is not told one: where more batches were begun than that, going
+// on would end well and leave out data.
+func TestBatchesAreNotLeftOut(t *testing.T) {
+	const said = "dbt build cannot go on: model.shop.m2 is a microbatch model of which 365 batches were begun, and dbt would build the last 2 alone now: run it with --event-time-start and --event-time-end of what is missing, or with --full-refresh"
+	for name, tc := range map[string]struct {
+		reason  string
+		words   []string
+		begun   int
+		code    int
+		message string
+	}{
+		"Many":        {"the first time", []string{"build"}, 365, journal.ExitDbtError, said},
+		"Few":         {"as every day", []string{"build"}, 2, 0, ""},
+		"Window":      {"the user says which", []string{"build", "--event-time-start", "2026-01-01", "--event-time-end", "2026-12-31"}, 365, 0, ""},
+		"FullRefresh": {"it is begun anew", []string{"build", "--full-refresh"}, 365, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := collectortest.New(t)
+			a := attemptOf(t, c, "pod-a")
+			a.plan.Commands = [][]string{tc.words}
+			a.dbt.script(1, script(version(), made(1, 1, 2), batches(model(2), tc.begun), step{Signal: true})...)
+			a.lost(c, "the batch", func(s *journal.State) bool {
+				return slices.ContainsFunc(s.Nodes(0), func(n journal.Node) bool { return n.Batches > 0 })
+			})
+			for _, pod := range []string{"pod-b", "pod-c"} {
+				b := attemptOf(t, c, pod)
+				b.plan = a.plan
+				b.dbt.script(1, listed(2)...)
+				b.dbt.script(2, made(2, 2, 1)...)
+				if code, report := b.run(); code != tc.code || report.Message != tc.message {
+					t.Errorf("%s: %s ends with %d, %q", tc.reason, pod, code, report.Message)
+				}
+			}
+			if got, _ := c.Fold(t).Command(0); tc.message != "" && (got.Outcome != journal.DbtError || got.Message != tc.message) {
+				t.Errorf("%s: the command is %+v", tc.reason, got)
+			}
+		})
+	}
+}
+
+// That not all batches failed is no reason to retry those that did: dbt would not choose them.
+func TestBatchesAreNotRetried(t *testing.T) {
+	p := newPod(t)
+	p.plan.RetryNodes = plan.RetryNodes{Limit: 1}
+	p.dbt.script(1, script(version(), made(1, 1, 2), batches(model(2), 365), finished(model(2), "partial success", "1 batch failed", 2), exits(1))...)
+	p.dbt.script(2, listed(2)...)
+	code, _ := p.run()
+	healed := newPod(t)
+	healed.plan.RetryNodes = plan.RetryNodes{Limit: 1}
+	healed.dbt.script(1, script(version(), made(1, 1, 2), batches(model(2), 365), finished(model(2), "error", "the first batch failed", 2), exits(1))...)
+	healed.dbt.script(2, listed(2)...)
+	healed.dbt.script(3, made(2, 2, 1)...)
+	if code, report := healed.run(); code != 0 {
+		t.Errorf("where no batch was built all are built again: got %d, %+v", code, report)
+	}
+	if code != journal.ExitNodesFailed || !strings.Contains(p.screen.String(), "The nodes that failed are not retried: model.shop.m2 is a microbatch model of which 365 batches were begun") {
+		t.Errorf("got %d\n%s", code, p.screen)
 	}
 }
