@@ -136,6 +136,25 @@ var unsound = map[string]string{
 	"--export-saved-queries": "whose exports are not listed as nodes",
 }
 
+// switches are the variables that stand for such an option.
+var switches = map[string]string{"DBT_SAMPLE": "--sample", "DBT_FAVOR_STATE": "--favor-state", "DBT_EXPORT_SAVED_QUERIES": "--export-saved-queries"}
+
+// ResumableIn returns nil when a command can go on that runs in an environment of NAME=value, or else why not, as Resumable does.
+func ResumableIn(environ []string) error {
+	for _, e := range environ {
+		name, value, _ := strings.Cut(e, "=")
+		// dbt takes each of its variables under a second name too, since 1.11.
+		if rest, second := strings.CutPrefix(name, "DBT_ENGINE_"); second {
+			name = "DBT_" + rest
+		}
+		flag, known := switches[name]
+		if known && !slices.Contains([]string{"", "0", "f", "false", "n", "no", "off"}, strings.ToLower(value)) {
+			return fmt.Errorf("has the variable %s, %s", name, unsound[flag])
+		}
+	}
+	return nil
+}
+
 // option is an option of a command with its values.
 type option struct {
 	knownFlag

@@ -87,6 +87,22 @@ func TestNotResumable(t *testing.T) {
 	}
 }
 
+func TestResumableIn(t *testing.T) {
+	for env, want := range map[string]string{
+		"PATH=/bin": "", "DBT_SAMPLE=": "", "DBT_FAVOR_STATE=False": "",
+		"DBT_SAMPLE=3 days":           "has the variable DBT_SAMPLE, whose window is counted from the time of each start",
+		"DBT_ENGINE_FAVOR_STATE=true": "has the variable DBT_FAVOR_STATE, with which what was built before would be read where the state has it",
+	} {
+		got := ""
+		if err := ResumableIn([]string{"A=1", env}); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", env, got, want)
+		}
+	}
+}
+
 func TestRetryWordsBecomeArguments(t *testing.T) {
 	words, err := RetryWords([]string{"build", "-s", "a", "--vars", "{a: 2}", "-x"}, "/s")
 	if err != nil {

@@ -38,7 +38,7 @@ func (f folders) resume() string { return filepath.Join(f.workspace, "resume") }
 var owned = []string{
 	plan.EnvVar, "HOME", "TMPDIR", "PWD",
 	"DBT_TARGET_PATH", "DBT_PROFILES_DIR", "DBT_PROJECT_DIR", "DBT_SCHEDULED_TIME",
-	"DBT_SEND_ANONYMOUS_USAGE_STATS", "DBT_USE_COLORS", "DBT_USE_COLORS_FILE", "PYTHONDONTWRITEBYTECODE", "PYTHON_DOTENV_DISABLED", "RUST_BACKTRACE",
+	"DBT_QUIET", "DBT_SEND_ANONYMOUS_USAGE_STATS", "DBT_USE_COLORS", "DBT_USE_COLORS_FILE", "PYTHONDONTWRITEBYTECODE", "PYTHON_DOTENV_DISABLED", "RUST_BACKTRACE",
 }
 
 // pgpass is the libpq password file that follows a token.
@@ -75,6 +75,9 @@ func environment(container []string, f folders, id plan.Identity, tokens []strin
 		"TMPDIR=/tmp",
 		"DBT_TARGET_PATH="+f.target(),
 		"DBT_LOG_PATH="+f.logs(),
+		// Else flags of dbt_project.yml decide, with which dbt may not say which nodes ended.
+		"DBT_LOG_LEVEL=info",
+		"DBT_QUIET=false",
 		"DBT_SEND_ANONYMOUS_USAGE_STATS=false",
 		"DBT_USE_COLORS=false",
 		"DBT_USE_COLORS_FILE=false",

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ func (r *Runner) goOn(ctx context.Context, p project, b begun) (begun, []string,
 
 // left finds out what is left of a command and lays down what dbt needs to run that alone.
 func (r *Runner) left(ctx context.Context, p project, b *begun) ([]string, error) {
-	if err := dbt.Resumable(r.deferring(b.words)); err != nil {
+	if err := cmp.Or(dbt.Resumable(r.deferring(b.words)), dbt.ResumableIn(r.environ)); err != nil {
 		return nil, fmt.Errorf("dbt %s %w", b.words[0], err)
 	}
 	done, elsewhere := r.done(b.index)

@@ -312,7 +312,7 @@ func TestEnvironment(t *testing.T) {
 	p := newPod(t)
 	p.env = append(p.env,
 		"HOME=/root", "TMPDIR=/elsewhere", "PWD=/srv", "XDG_CACHE_HOME=/cache", "REGION=eu",
-		"DBT_TARGET_PATH=/x", "DBT_PROFILES_DIR=/x", "DBT_PROJECT_DIR=/x", "DBT_LOG_PATH=/x", "DBT_LOG_FORMAT=text", "DBT_LOG_LEVEL=none",
+		"DBT_TARGET_PATH=/x", "DBT_PROFILES_DIR=/x", "DBT_PROJECT_DIR=/x", "DBT_LOG_PATH=/x", "DBT_LOG_FORMAT=text", "DBT_LOG_LEVEL=none", "DBT_QUIET=true", "DBT_ENGINE_QUIET=true",
 		"DBT_ENGINE_TARGET_PATH=/x", "DBT_ENGINE_PROFILES_DIR=/x", "DBT_ENGINE_PROJECT_DIR=/x", "DBT_ENGINE_LOG_PATH=/x", "DBT_ENGINE_LOG_FORMAT=text",
 		"DBT_SEND_ANONYMOUS_USAGE_STATS=true", "DBT_ENV_CUSTOM_ENV_RUN_NAME=forged", "DBT_ENV_CUSTOM_ENV_RUN_REQUESTED_BY=forged", "DBT_ENGINE_ENV_CUSTOM_ENV_RUN_REQUESTED_BY=forged", "DBT_ENV_CUSTOM_ENV_TEAM=core", "DBT_WARN_ERROR=1",
 		"DBT_SCHEDULED_TIME=forged",
@@ -331,7 +331,7 @@ func TestEnvironment(t *testing.T) {
 	w := p.paths.Workspace
 	want := map[string]string{
 		"HOME": w + "/home", "TMPDIR": "/tmp", "XDG_CACHE_HOME": "/cache", "REGION": "eu", "DBT_WARN_ERROR": "1",
-		"DBT_TARGET_PATH": w + "/target", "DBT_LOG_PATH": w + "/logs",
+		"DBT_TARGET_PATH": w + "/target", "DBT_LOG_PATH": w + "/logs", "DBT_LOG_LEVEL": "info", "DBT_QUIET": "false",
 		"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DBT_USE_COLORS": "false", "DBT_USE_COLORS_FILE": "false",
 		"PYTHONDONTWRITEBYTECODE": "1", "PYTHON_DOTENV_DISABLED": "1", "RUST_BACKTRACE": "0",
 		"DBT_ENV_CUSTOM_ENV_RUN_NAME": "nightly", "DBT_ENV_CUSTOM_ENV_RUN_NAMESPACE": "shop", "DBT_ENV_CUSTOM_ENV_RUN_UID": "0c7a",
@@ -344,8 +344,8 @@ func TestEnvironment(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		plan.EnvVar, "PWD", "DBT_PROFILES_DIR", "DBT_PROJECT_DIR", "DBT_LOG_FORMAT", "DBT_LOG_LEVEL", "DBT_ENGINE_TARGET_PATH",
-		"DBT_ENGINE_PROFILES_DIR", "DBT_ENGINE_PROJECT_DIR", "DBT_ENGINE_LOG_PATH", "DBT_ENGINE_LOG_FORMAT",
+		plan.EnvVar, "PWD", "DBT_PROFILES_DIR", "DBT_PROJECT_DIR", "DBT_LOG_FORMAT", "DBT_ENGINE_TARGET_PATH",
+		"DBT_ENGINE_PROFILES_DIR", "DBT_ENGINE_PROJECT_DIR", "DBT_ENGINE_LOG_PATH", "DBT_ENGINE_LOG_FORMAT", "DBT_ENGINE_QUIET",
 	} {
 		if v, ok := seen[0].getenv(name); ok {
 			t.Errorf("dbt saw %s=%q, want none", name, v)

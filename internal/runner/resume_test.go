@@ -235,6 +235,19 @@ func TestResumeFromARunThatIsNotKnown(t *testing.T) {
 	}
 }
 
+// What a flag stands in the way of, the variable does that dbt takes in its place.
+func TestVariableThatStandsInTheWay(t *testing.T) {
+	c := collectortest.New(t)
+	c.SetStream("pod-a", journal.StreamJournal, began(source(t)))
+	p := attemptOf(t, c, "pod-b")
+	p.env = append(p.env, "DBT_SAMPLE=3 days")
+	p.dbt.script(1, made(1, 2, 2)...)
+	code, report := p.run()
+	if want := "dbt build has the variable DBT_SAMPLE, whose window is counted from the time of each start"; code != 0 || report.Commands[0].Note != want {
+		t.Errorf("got %d, note %q, want %q", code, report.Commands[0].Note, want)
+	}
+}
+
 // Hooks are no nodes of dbt ls, and dbt runs none of them alone: a command whose nodes have all ended well is over only if
 // nothing is known against its hooks.
 func TestHooksThatAreLeft(t *testing.T) {
