@@ -77,6 +77,8 @@ func newKeeping(t *testing.T) *keeping {
 		}
 	}})
 	w.stop = w.serve(mgr)
+	// It ends before the store that it deletes from.
+	t.Cleanup(func() { w.halt() })
 	w.must(admin.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "jaffle"}}))
 	return k
 }
