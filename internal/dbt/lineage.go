@@ -26,7 +26,7 @@ func (m *Manifest) Lineage(made []string) Lineage {
 	inputs, outputs := map[string]bool{}, map[string]bool{}
 	for _, id := range made {
 		n, ok := m.Nodes[id]
-		if !ok {
+		if !ok || n.ResourceType == "source" {
 			continue
 		}
 		if n.Relation != "" {

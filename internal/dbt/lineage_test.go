@@ -43,6 +43,16 @@ func TestLineage(t *testing.T) {
 	}
 }
 
+func TestLineageMakesNoSources(t *testing.T) {
+	m, err := ReadManifest(strings.NewReader(manifest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := m.Lineage([]string{"source.s.r.a", "seed.s.z"}); len(l.Inputs) != 0 || len(l.Outputs) != 1 || l.Outputs[0] != `"d"."z"` {
+		t.Errorf("a source whose freshness was looked at was neither made nor read: inputs %q, outputs %q", l.Inputs, l.Outputs)
+	}
+}
+
 func TestLineageOfCycleEnds(t *testing.T) {
 	m := &Manifest{Nodes: map[string]ManifestNode{
 		"a": {ResourceType: "model", DependsOn: []string{"b"}}, "b": {ResourceType: "model", DependsOn: []string{"a"}},
