@@ -334,10 +334,10 @@ type DbtProjectStatus struct {
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// lastGood are the last good runs, one for each target: the newest that built with it, succeeded, and was of the
-	// project's own ref. At most 20, the newest first; the oldest is dropped. Runs with state: Auto get their manifest. A
-	// run that is deleted stays here until a newer one succeeds: an older one must not be taken for the last. Empty where
-	// the operator keeps no artifacts.
+	// lastGood are the last good runs, one for each target: the newest that built with it, succeeded, was of the project's
+	// own ref, and went on from no other run. At most 20, the newest first; the oldest is dropped. Runs with state: Auto get
+	// their manifest. A run that is deleted stays here until a newer one succeeds: an older one must not be taken for the
+	// last. Empty where the operator keeps no artifacts.
 	// +optional
 	// +listType=map
 	// +listMapKey=target

@@ -134,9 +134,9 @@ type DbtRunSpec struct {
 	ResumeFrom *RunReference `json:"resumeFrom,omitempty"`
 
 	// state says whether dbt gets the manifest of the last good run of a target, as --state and --defer. Auto: it does,
-	// with that of the newest run of this DbtProject, without a revision of its own, that built with the target, succeeded
-	// and kept its manifest.json; where there is none the run goes on without, unless one of its commands needs it. It
-	// needs the operator's collector and a projectRef. Never: it does not. Unset: Never. Immutable.
+	// with that of the newest run of this DbtProject, without a revision of its own and without resumeFrom, that built with
+	// the target, succeeded and kept its manifest.json; where there is none the run goes on without, unless one of its
+	// commands needs it. It needs the operator's collector and a projectRef. Never: it does not. Unset: Never. Immutable.
 	// +optional
 	State StatePolicy `json:"state,omitempty"`
 

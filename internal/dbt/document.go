@@ -72,6 +72,9 @@ type LineageNode struct {
 	Cut bool `json:"cut,omitzero"`
 }
 
+// Ephemeral reports whether the node is a part of the queries of those that read it, and no relation.
+func (n LineageNode) Ephemeral() bool { return n.Materialized == ephemeral }
+
 // Relation is where a node's data lies.
 type Relation struct {
 	Database   string `json:"database,omitempty"`

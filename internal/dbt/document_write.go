@@ -180,7 +180,7 @@ func (d *lineageWriter) remember(n LineageNode) {
 	if n.Relation != nil {
 		relation = n.Relation.Name
 	}
-	d.graph.Nodes[n.ID] = ManifestNode{ResourceType: n.ResourceType, Relation: relation, DependsOn: n.DependsOn}
+	d.graph.Nodes[n.ID] = ManifestNode{ResourceType: n.ResourceType, Relation: relation, Ephemeral: n.Ephemeral(), DependsOn: n.DependsOn}
 }
 
 // endNodes ends the document.

@@ -23,20 +23,17 @@ type GraphNode struct {
 // Lineage returns the graph of the manifest and what the nodes in made, given by unique_id, read and wrote.
 func (m *Manifest) Lineage(made []string) Lineage {
 	l := Lineage{Nodes: int32(len(m.Nodes))}
-	inputs, outputs := map[string]bool{}, map[string]bool{}
+	outputs := map[string]bool{}
+	var read []string
 	for _, id := range made {
 		n, ok := m.Nodes[id]
-		if !ok {
+		if !ok || n.ResourceType == "source" {
 			continue
 		}
 		if n.Relation != "" {
 			outputs[n.Relation] = true
 		}
-		for _, parent := range n.DependsOn {
-			if p := m.Nodes[parent]; p.ResourceType == "source" && p.Relation != "" {
-				inputs[p.Relation] = true
-			}
-		}
+		read = append(read, n.DependsOn...)
 	}
 	touched := m.closure(made)
 	order := m.sorted()
@@ -50,8 +47,26 @@ func (m *Manifest) Lineage(made []string) Lineage {
 	for _, n := range l.Graph {
 		l.Edges += int32(len(n.DependsOn))
 	}
-	l.Inputs, l.Outputs = slices.Sorted(maps.Keys(inputs)), slices.Sorted(maps.Keys(outputs))
+	l.Inputs, l.Outputs = m.sources(read), slices.Sorted(maps.Keys(outputs))
 	return l
+}
+
+// sources returns the relations of those of the nodes that are sources, sorted. An ephemeral model stands for what it reads
+// itself.
+func (m *Manifest) sources(todo []string) []string {
+	relations, seen := map[string]bool{}, map[string]bool{}
+	for len(todo) > 0 {
+		id := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		switch n := m.Nodes[id]; {
+		case n.ResourceType == "source" && n.Relation != "":
+			relations[n.Relation] = true
+		case n.Ephemeral && !seen[id]:
+			seen[id] = true
+			todo = append(todo, n.DependsOn...)
+		}
+	}
+	return slices.Sorted(maps.Keys(relations))
 }
 
 // closure returns the given nodes and all they come from.

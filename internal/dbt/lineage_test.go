@@ -1,6 +1,8 @@
 package dbt
 
 import (
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -40,6 +42,75 @@ func TestLineage(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, m.Lineage([]string{"model.s.b", "model.s.c", "test.s.t", "model.gone"})); diff != "" {
 		t.Errorf("what the run made and comes from goes first, tests are no part of it: -want +got\n%s", diff)
+	}
+}
+
+func TestLineageMakesNoSources(t *testing.T) {
+	m, err := ReadManifest(strings.NewReader(manifest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := m.Lineage([]string{"source.s.r.a", "seed.s.z"}); len(l.Inputs) != 0 || len(l.Outputs) != 1 || l.Outputs[0] != `"d"."z"` {
+		t.Errorf("a source whose freshness was looked at was neither made nor read: inputs %q, outputs %q", l.Inputs, l.Outputs)
+	}
+}
+
+// throughEphemeral is a manifest in which orders is made of two sources, each by an ephemeral model of its own, one of which
+// reads the other and itself.
+const throughEphemeral = `{"metadata":{"adapter_type":"postgres"},"nodes":{
+ "model.s.orders":{"resource_type":"model","relation_name":"\"d\".\"orders\"","config":{"materialized":"table"},"depends_on":{"nodes":["model.s.mid","model.s.seen"]}},
+ "model.s.mid":{"resource_type":"model","relation_name":null,"config":{"materialized":"ephemeral"},"depends_on":{"nodes":["model.s.mid","model.s.stg","source.s.r.b"]}},
+ "model.s.stg":{"resource_type":"model","relation_name":null,"config":{"materialized":"ephemeral"},"depends_on":{"nodes":["model.s.mid","source.s.r.a"]}},
+ "model.s.seen":{"resource_type":"model","relation_name":"\"d\".\"seen\"","config":{"materialized":"view"},"depends_on":{"nodes":["source.s.r.c"]}}},
+ "sources":{"source.s.r.a":{"resource_type":"source","relation_name":"\"r\".\"a\""},"source.s.r.b":{"resource_type":"source","relation_name":"\"r\".\"b\"","config":{"enabled":true}},"source.s.r.c":{"resource_type":"source","relation_name":"\"r\".\"c\""}}}`
+
+func TestLineageGoesThroughEphemeralModels(t *testing.T) {
+	read := map[string]func(t *testing.T) *Manifest{
+		"ReadManifest": func(t *testing.T) *Manifest {
+			m, err := ReadManifest(strings.NewReader(throughEphemeral))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return m
+		},
+		"WriteLineage": func(t *testing.T) *Manifest {
+			m := &Manifest{}
+			if err := WriteLineage(io.Discard, LineageFiles{Manifest: strings.NewReader(throughEphemeral), Graph: m}); err != nil {
+				t.Fatal(err)
+			}
+			return m
+		},
+	}
+	for name, manifest := range read {
+		t.Run(name, func(t *testing.T) {
+			l := manifest(t).Lineage([]string{"model.s.orders"})
+			if diff := cmp.Diff([]string{`"r"."a"`, `"r"."b"`}, l.Inputs); diff != "" {
+				t.Errorf("what an ephemeral model reads is read by what is made of it; a view was read as it is: -want +got\n%s", diff)
+			}
+			if diff := cmp.Diff([]string{`"d"."orders"`}, l.Outputs); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+		})
+	}
+}
+
+// 20,000 ephemeral models, each made of the one before, and each read by a table: every one is looked at once.
+func TestLineageOfDeepEphemeralChain(t *testing.T) {
+	const depth = 20_000
+	m := &Manifest{Nodes: map[string]ManifestNode{"source.s.r.a": {ResourceType: "source", Relation: "a"}}}
+	var made []string
+	last := "source.s.r.a"
+	for i := range depth {
+		id, table := fmt.Sprint("model.s.e", i), fmt.Sprint("model.s.t", i)
+		m.Nodes[id] = ManifestNode{ResourceType: "model", Ephemeral: true, DependsOn: []string{last}}
+		m.Nodes[table] = ManifestNode{ResourceType: "model", Relation: table, DependsOn: []string{id}}
+		made, last = append(made, table), id
+	}
+	if got := m.Lineage(made[depth-1:]).Inputs; len(got) != 1 {
+		t.Errorf("the source is at the end of the chain: got %q", got)
+	}
+	if got := m.Lineage(made); len(got.Inputs) != 1 || len(got.Outputs) != depth {
+		t.Errorf("%d inputs, %d outputs", len(got.Inputs), len(got.Outputs))
 	}
 }
 

@@ -19,7 +19,9 @@ type Manifest struct {
 type ManifestNode struct {
 	ResourceType string
 	Relation     string // full name in the warehouse; empty for what makes none, such as an ephemeral model
-	DependsOn    []string
+	// Ephemeral: a part of the queries of those that read it, and no relation.
+	Ephemeral bool
+	DependsOn []string
 }
 
 type wireManifestNode struct {
@@ -28,7 +30,14 @@ type wireManifestNode struct {
 	DependsOn    struct {
 		Nodes []string `json:"nodes"`
 	} `json:"depends_on"`
+	Config struct {
+		Materialized string `json:"materialized"`
+	} `json:"config"`
 }
+
+// ephemeral is the materialization of a model that is a part of the queries of those that read it. dbt reports no result of
+// one.
+const ephemeral = "ephemeral"
 
 // holdsData are the resource types that are part of lineage.
 var holdsData = map[string]bool{"model": true, "seed": true, "snapshot": true, "source": true}
@@ -79,7 +88,10 @@ func (m *Manifest) readNodes(d *boundedDecoder) error {
 		if len(m.Nodes) >= MaxLineageNodes {
 			return errTooManyNodes
 		}
-		m.Nodes[id] = ManifestNode{ResourceType: n.ResourceType, Relation: n.Relation, DependsOn: n.DependsOn.Nodes}
+		m.Nodes[id] = ManifestNode{
+			ResourceType: n.ResourceType, Relation: n.Relation, Ephemeral: n.Config.Materialized == ephemeral,
+			DependsOn: n.DependsOn.Nodes,
+		}
 		return nil
 	})
 }

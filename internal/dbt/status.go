@@ -55,6 +55,12 @@ func NodeFailed(status string) bool { return classes[status] == failed || classe
 // again: a lost pod or a warehouse that went away makes nodes fail too. Empty, of a node that never ended, is not done.
 func NodeDone(status string) bool { return classes[strings.ToLower(status)].done() }
 
+// NodeRan reports whether a node with the status ran and ended well. One that was reused, or had nothing to do, did not run.
+func NodeRan(status string) bool {
+	k := classes[strings.ToLower(status)]
+	return k == success || k == warned
+}
+
 func (c *Counts) add(k class) {
 	switch k {
 	case success:

@@ -373,11 +373,12 @@ func (s *State) Running(limit int) []string {
 	return out
 }
 
-// Made returns the unique_ids of the nodes that ended well, in order.
+// Made returns the unique_ids of the nodes that ran and ended well, in order. A source, whose freshness dbt looks at, is
+// made by nobody.
 func (s *State) Made() []string {
 	var out []string
 	for n := range s.all() {
-		if n.cut == "" && dbt.NodeDone(n.Status) {
+		if n.cut == "" && n.ResourceType != "source" && dbt.NodeRan(n.Status) {
 			out = append(out, n.ID)
 		}
 	}

@@ -138,6 +138,16 @@ func TestFoldOfCommands(t *testing.T) {
 	}
 }
 
+func TestMade(t *testing.T) {
+	s := tell().begin("p").command(0, "dbt source freshness", ModeFirst, "").
+		add(Entry{Kind: KindResult, Node: &Node{ID: "source.shop.web.orders", ResourceType: "source", Status: "pass"}}).commandEnd(Succeeded, 0).
+		command(1, "dbt build", ModeFirst, "").result("success", "a").result("warn", "b").result("Success", "c").
+		result("reused", "d").result("no-op", "e").result("skipped", "f").result("error", "g").start("h").fold()
+	if diff := cmp.Diff([]string{"a", "b", "c"}, s.Made()); diff != "" {
+		t.Errorf("a source was looked at, and what was reused or had nothing to do did not run: -want +got\n%s", diff)
+	}
+}
+
 func statuses(nodes []Node) []string {
 	var out []string
 	for _, n := range nodes {

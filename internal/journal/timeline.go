@@ -146,9 +146,24 @@ func (t *Timeline) begin(e Entry) {
 }
 
 func (t *Timeline) command(e Entry) {
-	t.cutCall(e.At)
+	if t.announced() {
+		t.calls = t.calls[:len(t.calls)-1]
+	} else {
+		t.cutCall(e.At)
+	}
 	t.call = &Call{Attempt: t.attempt, Index: e.Command, Line: e.Line, Mode: e.Mode, Note: e.Note, Begin: e.At}
 	t.calls = append(t.calls[:min(len(t.calls), maxCalls-1)], t.call)
+}
+
+// announced reports whether nothing came of the call under way: before a retry the runner says that it begins, to find out
+// what is left or to wait, and says so again when it starts dbt.
+func (t *Timeline) announced() bool {
+	c := t.call
+	if c == nil || c.End != 0 || c.InvocationID != "" {
+		return false
+	}
+	n := len(t.executions)
+	return n == 0 || t.executions[n-1].Call != c
 }
 
 func (t *Timeline) end(e Entry) {

@@ -75,6 +75,15 @@ func TestTimeline(t *testing.T) {
 		}, []string{
 			`attempt a 1-7 cut=false NodesFailed "1 node failed"`, `call a #0 dbt build  2-7 cut=true  of 0`, `node m#0 in "dbt build" 4-5 error badly "why"`,
 		}},
+		"Announced": {"what is to begin is told again when more is known of it, or it is begun otherwise: dbt starts once", []journal.Entry{
+			begin("a", 1), command("dbt seed", 2), command("dbt build", 3), {Kind: journal.KindTotal, Total: 2}, command("dbt build", 5), {Kind: journal.KindTotal, Total: 4},
+			{Kind: journal.KindInvocation, InvocationID: "i"}, command("dbt test", 7), {Kind: journal.KindResult, At: 8, Node: node("m", "pass", 7, 8)}, command("dbt test", 9),
+			command("dbt test", 10), {Kind: journal.KindCommandEnd, At: 11, Outcome: journal.Succeeded}, command("dbt run", 12), begin("b", 13), command("dbt run", 14),
+		}, []string{
+			`attempt a 1-13 cut=true  ""`, `attempt b 13-0 cut=false  ""`,
+			`call a #0 dbt build i 5-7 cut=true  of 4`, `call a #0 dbt test  7-9 cut=true  of 0`, `call a #0 dbt test  10-11 cut=false Succeeded of 0`,
+			`call a #0 dbt run  12-13 cut=true  of 0`, `call b #0 dbt run  14-0 cut=false  of 0`, `node m#0 in "dbt test" 7-8 pass well ""`,
+		}},
 		"Hostile": {"entries without what they belong to are kept without it", []journal.Entry{
 			{Kind: journal.KindResult, At: 5, Node: node("m", "pass", 0, 0)}, {Kind: journal.KindCommandEnd, At: 6}, {Kind: journal.KindTotal, Total: 3},
 			{Kind: journal.KindInvocation, InvocationID: "i"}, {Kind: journal.KindEnd, At: 7}, {Kind: journal.KindStart, At: 8, Node: node("", "", 0, 0)}, command("dbt ls", 9),

@@ -28,7 +28,7 @@ var building = []string{"build", "run", "seed", "snapshot"}
 // Good reports whether a run is good. It parses nothing: indexes and predicates are made of it.
 func Good(run *v1alpha1.DbtRun) bool {
 	return run.Status.Phase == v1alpha1.PhaseSucceeded && run.Spec.ProjectRef != nil && run.Spec.Revision == "" &&
-		run.Status.Project != nil && run.Status.Project.UID != "" && builds(run.Spec.Commands)
+		run.Spec.ResumeFrom == nil && run.Status.Project != nil && run.Status.Project.UID != "" && builds(run.Spec.Commands)
 }
 
 // builds reports whether one of these command lines builds. None stands for the default, `dbt build`.

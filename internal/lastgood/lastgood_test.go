@@ -45,6 +45,7 @@ func TestGood(t *testing.T) {
 		"word":         {"a word further on is no command", good("a", 1).Command("dbt test -s build"), false},
 		"failed":       {"half of it may be built", good("a", 1).Truth(v1alpha1.PhaseFailed, metav1.ConditionFalse, "NodesFailed", ""), false},
 		"pull request": {"it is not the project's own ref", good("a", 1).Revision("refs/pull/1/head"), false},
+		"resumed":      {"it built only the rest, and what was built before may have changed since", good("b", 1).ResumeFrom("a"), false},
 		"inline":       {"it has no project", good("a", 1).NoProject(), false},
 		"before": {"a run of an operator that did not record its project", func() *testutil.RunWrapper {
 			r := good("a", 1)
@@ -121,6 +122,7 @@ func TestOf(t *testing.T) {
 		"newest":        {"of a target the newest, the newest target first", project(), runs(good("a", 3), withTarget("c", "ci", 5), good("b", 2)), "prod=b ci=c"},
 		"ended at once": {"always the same one", project(), runs(good("b", 2), good("a", 2)), "prod=b"},
 		"not good":      {"another revision, a failure", project(), runs(good("a", 3), good("b", 2).Revision("refs/pull/1/head"), good("c", 1).Truth(v1alpha1.PhaseFailed, "False", "NodesFailed", "")), "prod=a"},
+		"resumed":       {"the one before it counts: what was changed since is all in the difference from that", project(), runs(good("a", 3), good("b", 2).ResumeFrom("x")), "prod=a"},
 		"made anew":     {"a project that was deleted and made again has no past", renewed(), runs(good("a", 3)), ""},
 		"of another":    {"the index is by name, and so are they", testutil.MakeDbtProject("bank").UID("shop-1"), runs(good("a", 3)), ""},
 		"deleted":       {"an older one is never taken in its place", remembers(good("a", 3), good("b", 2)), runs(good("a", 3)), "prod=b"},

@@ -142,6 +142,10 @@ func (b *builder) execution(n dbt.LineageNode, x *journal.Execution, yield func(
 		return true
 	}
 	n.ResourceType = cmp.Or(n.ResourceType, x.ResourceType, "model")
+	if n.ResourceType == "source" {
+		// dbt looked at its freshness; who made it is not known.
+		return true
+	}
 	begun, ended := x.Times(b.run.End.UnixMilli())
 	e := b.event(Start, begun)
 	e.Run = RunRef{ID: NodeRunID(b.run.UID, x.ID, x.Nth), Facets: Facets{"parent": b.parent()}}

@@ -240,6 +240,20 @@ func TestEvents(t *testing.T) {
 				"07:00:00 COMPLETE dbtschedule/nightly | |",
 			},
 		},
+		"Freshness": {
+			reason: "a source that was looked at is no job, whether the document has it or not",
+			in: openlineage.Input{
+				Run: run(nil), Lineage: document(t),
+				History: history(begin("a", 0), start("source.shop.web_shop.orders", 5), result("source.shop.web_shop.orders", "pass", 5, 6, ""),
+					result("source.shop.web_shop.gone", "error", 5, 6, ""), result(orders, "success", 7, 9, ""), ends(journal.NodesFailed, 20)),
+			},
+			want: []string{
+				"06:00:00 START dbtschedule/nightly | |",
+				"06:00:07 START dbtproject/shop/prod/model.shop.orders | |",
+				"06:00:09 COMPLETE dbtproject/shop/prod/model.shop.orders | warehouse.analytics.order_totals warehouse.analytics.stg_payments | warehouse.analytics.orders",
+				"07:00:00 COMPLETE dbtschedule/nightly | |",
+			},
+		},
 		"NoJournal": {
 			reason: "a run that never got to dbt has its own two events",
 			in:     openlineage.Input{Run: run(func(r *openlineage.Run) { r.Outcome = openlineage.Fail })},

@@ -131,10 +131,11 @@ func (b *builder) detail(d Dataset, n dbt.LineageNode) {
 	b.describe(d.Facets, n, "")
 }
 
-// inputs are the relations that a node reads, and for a test what it found out about them.
+// inputs are the relations that a node reads, and for a test what it found out about them: not about those that lie behind
+// an ephemeral model.
 func (b *builder) inputs(n dbt.LineageNode, x *journal.Execution) []Dataset {
 	out := []Dataset{}
-	for _, id := range n.DependsOn {
+	for i, id := range b.index.reads(n) {
 		d, ok := b.dataset(b.index.relations[id])
 		if !ok {
 			continue
@@ -142,7 +143,7 @@ func (b *builder) inputs(n dbt.LineageNode, x *journal.Execution) []Dataset {
 		if source, ok := b.index.sources[id]; ok {
 			b.detail(d, source)
 		}
-		if n.Test != nil && (n.Test.Attached == id || n.Test.Attached == "") {
+		if n.Test != nil && i < len(n.DependsOn) && (n.Test.Attached == id || n.Test.Attached == "") {
 			if a := b.assertion(n, x); a != nil {
 				d.InputFacets = Facets{"dataQualityAssertions": b.facet("dataQualityAssertions", Facet{"assertions": []Facet{a}})}
 			}

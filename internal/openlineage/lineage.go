@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/dbt-operator/dbt-operator/internal/dbt"
 )
@@ -12,18 +13,26 @@ import (
 // Open opens the lineage document of a run for reading from its beginning.
 type Open func() (io.ReadCloser, error)
 
-// index is what is known of all nodes at once: a name for each, and for sources, which no job makes, what their columns
-// are. Its memory is bounded by the number of nodes and by maxDetails.
+// index is what is known of all nodes at once: a name for each, of ephemeral models what they read, and for sources, which
+// no job makes, what their columns are. Its memory is bounded by the number of nodes, by maxEphemeral and by maxDetails.
 type index struct {
 	header    dbt.LineageHeader
 	relations map[string]*dbt.Relation
+	ephemeral map[string][]string // parents
 	sources   map[string]dbt.LineageNode
 	exposures map[string][]dbt.LineageNode // by what they depend on
-	details   int
+	held      int                          // bytes, about ephemeral models
+	details   int                          // bytes, about sources and exposures
 }
 
-// maxDetails bounds the bytes that an index holds about sources and exposures.
-const maxDetails = 8 << 20
+const (
+	// maxDetails bounds the bytes that an index holds about sources and exposures.
+	maxDetails = 8 << 20
+	// maxEphemeral bounds those that it holds about ephemeral models.
+	maxEphemeral = 8 << 20
+	// maxThrough bounds how many parents of ephemeral models are looked at for one node: as many as a node itself has.
+	maxThrough = 2000
+)
 
 // errStop is how reading a document is stopped when nobody wants more.
 var errStop = errors.New("stop")
@@ -66,9 +75,15 @@ func (r *reader) Read(p []byte) (int, error) {
 }
 
 func readIndex(open Open) (*index, error) {
-	x := &index{relations: map[string]*dbt.Relation{}, sources: map[string]dbt.LineageNode{}, exposures: map[string][]dbt.LineageNode{}}
+	x := &index{
+		relations: map[string]*dbt.Relation{}, ephemeral: map[string][]string{},
+		sources: map[string]dbt.LineageNode{}, exposures: map[string][]dbt.LineageNode{},
+	}
 	h, err := each(open, func(n dbt.LineageNode) error {
-		if n.Relation != nil {
+		switch {
+		case n.Ephemeral():
+			x.pass(n)
+		case n.Relation != nil:
 			x.relations[n.ID] = n.Relation
 		}
 		switch n.ResourceType {
@@ -88,6 +103,44 @@ func readIndex(open Open) (*index, error) {
 	})
 	x.header = h
 	return x, err
+}
+
+// pass remembers what an ephemeral model reads, if there is room for it.
+func (x *index) pass(n dbt.LineageNode) {
+	size := 96 + len(n.ID)
+	for _, parent := range n.DependsOn {
+		size += 24 + len(parent)
+	}
+	if x.held+size <= maxEphemeral {
+		x.held += size
+		x.ephemeral[n.ID] = n.DependsOn
+	}
+}
+
+// reads returns what a node reads: its parents and, behind them, the parents of those that are ephemeral, the nearest first.
+func (x *index) reads(n dbt.LineageNode) []string {
+	ids := slices.Clone(n.DependsOn)
+	if n.ResourceType == "unit_test" {
+		// It has rows of its own for what its model reads.
+		return ids
+	}
+	seen := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		seen[id] = true
+	}
+	looked := 0
+	for i := 0; i < len(ids); i++ {
+		for _, parent := range x.ephemeral[ids[i]] {
+			if looked++; looked > maxThrough {
+				return ids
+			}
+			if !seen[parent] {
+				seen[parent] = true
+				ids = append(ids, parent)
+			}
+		}
+	}
+	return ids
 }
 
 // room reports whether there is room for what is known of a source or exposure.

@@ -40,11 +40,14 @@ func (c *Client) again(ctx context.Context, try func(context.Context) error) err
 	var last error
 	for {
 		err := try(ctx)
+		if err == nil {
+			return nil
+		}
 		if ctx.Err() != nil && last != nil {
 			return last
 		}
 		last = err
-		if err == nil || !passing(err) || ctx.Err() != nil {
+		if !passing(err) || ctx.Err() != nil {
 			return err
 		}
 		select {
