@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5"
@@ -26,6 +27,12 @@ import (
 
 // pinned is the local name of what was fetched.
 const pinned = plumbing.ReferenceName("refs/dbt-operator/source")
+
+// gitPatience bounds one fetch, so that a server that goes silent does not hold the run for ever: in that time the largest
+// project that is written out, of maxCheckoutBytes, comes at little more than 1 MiB a second.
+const gitPatience = 15 * time.Minute
+
+var errSilent = fmt.Errorf("it has not ended within %s", gitPatience)
 
 func init() {
 	// Azure DevOps needs these; go-git supports them well enough for a fetch without history.
@@ -69,7 +76,12 @@ func (r *Runner) clone(ctx context.Context, g plan.Git) (project, error) {
 	if err != nil {
 		return project{}, refused("url %s: %w", r.redact.String(g.URL), err)
 	}
-	if err := r.gitFetch(ctx, remote, g, auth); err != nil {
+	bounded, stop := r.bounded(ctx)
+	defer stop()
+	if err := r.gitFetch(bounded, remote, g, auth); err != nil {
+		if cause := context.Cause(bounded); errors.Is(cause, errSilent) {
+			err = cause
+		}
 		return project{}, r.gitError(g, err)
 	}
 	commit, err := commitOf(repo, g)
@@ -84,6 +96,20 @@ func (r *Runner) clone(ctx context.Context, g plan.Git) (project, error) {
 		return project{}, refused("commit %s of %s: %w", commit.Hash, r.redact.String(g.URL), err)
 	}
 	return project{Dir: filepath.Join(r.folders.project(), filepath.FromSlash(g.Path)), Revision: commit.Hash.String()}, nil
+}
+
+// bounded returns a context that is done with ctx, or with errSilent as its cause when gitPatience is over.
+func (r *Runner) bounded(ctx context.Context) (_ context.Context, stop func()) {
+	out, end := context.WithCancelCause(ctx)
+	over := r.after(gitPatience)
+	go func() {
+		select {
+		case <-over:
+			end(errSilent)
+		case <-out.Done():
+		}
+	}()
+	return out, func() { end(nil) }
 }
 
 // gitFetch fetches what g names. A commit is asked for by its name, which servers may refuse; then all branches and

@@ -40,17 +40,26 @@ var errForbiddenHost = errors.New("the host has a link-local address, where clou
 // useSafeHTTP makes go-git's HTTP client refuse link-local addresses, under whatever name they go. go-git itself keeps
 // credentials from another host that a server may redirect to. The client is go-git's for the whole process.
 var useSafeHTTP = sync.OnceFunc(func() {
-	dialer := &net.Dialer{Timeout: 20 * time.Second, Control: refuseLinkLocal}
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		return dialer.DialContext(ctx, network, address)
-	}
-	c := githttp.NewClient(&http.Client{Transport: t})
+	c := githttp.NewClient(&http.Client{Transport: safeTransport()})
 	client.InstallProtocol("https", c)
 	client.InstallProtocol("http", c)
 	client.InstallProtocol("git", nil)
 	client.InstallProtocol("file", nil)
 })
+
+// headerPatience is how long a server may take to begin its answer. It does so before it looks for what to send, so this is
+// ample for one that is loaded.
+const headerPatience = 2 * time.Minute
+
+func safeTransport() *http.Transport {
+	dialer := &net.Dialer{Timeout: 20 * time.Second, Control: refuseLinkLocal}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return dialer.DialContext(ctx, network, address)
+	}
+	t.ResponseHeaderTimeout = headerPatience
+	return t
+}
 
 func refuseLinkLocal(_, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
