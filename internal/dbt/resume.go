@@ -143,16 +143,21 @@ var switches = map[string]string{"DBT_SAMPLE": "--sample", "DBT_FAVOR_STATE": "-
 func ResumableIn(environ []string) error {
 	for _, e := range environ {
 		name, value, _ := strings.Cut(e, "=")
-		// dbt takes each of its variables under a second name too, since 1.11.
-		if rest, second := strings.CutPrefix(name, "DBT_ENGINE_"); second {
-			name = "DBT_" + rest
-		}
+		name = Variable(name)
 		flag, known := switches[name]
 		if known && !slices.Contains([]string{"", "0", "f", "false", "n", "no", "off"}, strings.ToLower(value)) {
 			return fmt.Errorf("has the variable %s, %s", name, unsound[flag])
 		}
 	}
 	return nil
+}
+
+// Variable returns the first name of a variable: dbt takes each of its own under a second one too, DBT_ENGINE_, since 1.11.
+func Variable(name string) string {
+	if rest, second := strings.CutPrefix(name, "DBT_ENGINE_"); second {
+		return "DBT_" + rest
+	}
+	return name
 }
 
 // option is an option of a command with its values.

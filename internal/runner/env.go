@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/dbt-operator/dbt-operator/internal/dbt"
 	"github.com/dbt-operator/dbt-operator/internal/plan"
 )
 
@@ -58,10 +59,7 @@ func environment(container []string, f folders, id plan.Identity, tokens []strin
 		if slices.ContainsFunc(tokens, func(t string) bool { return replaces(t, name) }) {
 			return true
 		}
-		// dbt takes each of its variables under a second name too, since 1.11.
-		if rest, second := strings.CutPrefix(name, "DBT_ENGINE_"); second {
-			name = "DBT_" + rest
-		}
+		name = dbt.Variable(name)
 		return slices.Contains(owned, name) || strings.HasPrefix(name, "DBT_LOG_") || strings.HasPrefix(name, "DBT_ENV_CUSTOM_ENV_RUN_")
 	})
 	if id.ScheduledTime != "" {

@@ -84,9 +84,7 @@ func (r *Runner) withoutState(environ []string) []string {
 	}
 	return slices.DeleteFunc(slices.Clone(environ), func(e string) bool {
 		name, _, _ := strings.Cut(e, "=")
-		if rest, second := strings.CutPrefix(name, "DBT_ENGINE_"); second {
-			name = "DBT_" + rest
-		}
+		name = dbt.Variable(name)
 		return name == "DBT_STATE" || name == "DBT_DEFER_STATE"
 	})
 }
