@@ -54,7 +54,7 @@ func secretEnv(env []corev1.EnvVar) []string {
 
 // envFrom returns the sources, and each of them a second time under names that tell the runner where a value came from.
 func envFrom(sources []corev1.EnvFromSource) []corev1.EnvFromSource {
-	out := sources
+	out := slices.Clip(sources) // the project keeps its own
 	for _, s := range sources {
 		second := *s.DeepCopy()
 		if s.SecretRef != nil {
