@@ -91,13 +91,13 @@ func neverStarted(p problem, limit time.Duration) Decision {
 }
 
 // waitingSince returns the time from which the start timeout counts: the pod's creation, else the end of the last pod or the
-// Job's start, whichever was later. A Job that a queue has just let go starts when the Job controller says so; until then it
-// has waited for nothing but its queue.
+// Job's start, whichever was later. A Job that a queue has just let go starts when the Job controller says so, which
+// has it suspended a moment longer than its spec; until then it has waited for nothing but its queue.
 func waitingSince(in Input, pod *corev1.Pod) time.Time {
 	if pod != nil {
 		return pod.CreationTimestamp.Time
 	}
-	if suspended(in.Job) {
+	if _, suspended := jobCondition(in.Job, batchv1.JobSuspended); suspended {
 		return in.Now
 	}
 	since := in.Job.CreationTimestamp.Time
@@ -108,13 +108,6 @@ func waitingSince(in Input, pod *corev1.Pod) time.Time {
 		return endOf(last)
 	}
 	return since
-}
-
-// suspended reports whether the Job controller has a Job suspended, which it does a moment longer than the Job's spec says.
-func suspended(job *batchv1.Job) bool {
-	return slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
-		return c.Type == batchv1.JobSuspended && c.Status == corev1.ConditionTrue
-	})
 }
 
 // endOf returns when a pod that has ended did, or when it was made if it does not say.

@@ -74,8 +74,10 @@ func (r *Runner) resume(ctx context.Context, p project, b begun) error {
 // rest runs what is left of a command or, where goOn says so, all of it.
 func (r *Runner) rest(ctx context.Context, p project, b begun, left []string) error {
 	over := b.spawn != nil && len(left) == 0
-	if why := r.unfinished(p, b.index); over && why != "" {
-		b, over = b.anew(why), false
+	if over {
+		if why := r.unfinished(p, b.index); why != "" {
+			b, over = b.anew(why), false
+		}
 	}
 	r.print.line("info", r.begins(b))
 	if over {
