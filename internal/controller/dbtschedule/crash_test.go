@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/ptr"
 	"pgregory.net/rapid"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -351,8 +352,8 @@ func TestFiringComesBeforeRecording(t *testing.T) {
 		t.Errorf("%d writes, recorded %v; want the run alone", b.writes-before, s.Status.LastScheduleTime)
 	}
 	b.has("made at once", "06:00")
-	if waiting.Priority == nil || fired.Priority == nil || *fired.Priority >= 0 || *waiting.Priority <= 0 {
-		t.Errorf("priorities: a tick's %v, a recording's %v; want the one above, the other below that of a watch event, 0", waiting.Priority, fired.Priority)
+	if tick, recording := ptr.Deref(waiting.Priority, 0), ptr.Deref(fired.Priority, 0); tick <= 0 || recording >= 0 {
+		t.Errorf("priorities: a tick's %d, a recording's %d; want the one above, the other below that of a watch event, 0", tick, recording)
 	}
 	if s = b.settle("s"); s.Status.LastScheduleTime == nil || len(s.Status.Active) != 1 || b.writes != before+2 {
 		t.Errorf("%d writes, status %+v; want one more, with the run", b.writes-before, s.Status)
